@@ -1,0 +1,12 @@
+//! SQL Server database mirroring as a pure state machine: [`Instance::handle`](instance::Instance::handle) takes the
+//! time and one input and leaves effects. No clock, randomness, file, socket or thread inside; the host (the
+//! simulator) owns all of them.
+//!
+//! Rule ids in brackets, such as `[OQ-4]`, are those of `docs/spec/`.
+
+pub mod bugs;
+pub mod config;
+pub mod instance;
+pub mod io;
+pub mod storage;
+pub mod types;

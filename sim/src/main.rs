@@ -1,0 +1,2 @@
+//! The command `dbmsim`.
+fn main() {}
