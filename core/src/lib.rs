@@ -10,3 +10,4 @@ pub mod instance;
 pub mod io;
 pub mod storage;
 pub mod types;
+pub mod view;

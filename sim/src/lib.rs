@@ -1,1 +1,6 @@
-//! Simulator.
+//! The simulated world around `dbm-core`: seeded, discrete-event, on madsim.
+
+pub mod fault;
+pub mod observe;
+pub mod scenario;
+pub mod time;
