@@ -54,11 +54,6 @@ impl Instance {
         self.next_ping
     }
 
-    /// What the views show now, per session of this instance, in the order of the configuration. Cheap.
-    pub fn status(&self) -> Vec<(crate::types::SessionId, crate::view::Status)> {
-        Vec::new()
-    }
-
     /// A number that differs, almost surely, when the state differs in anything that matters; cheap. For the digest.
     pub fn fingerprint(&self) -> u64 {
         self.heard

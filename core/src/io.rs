@@ -382,6 +382,13 @@ pub enum Notice {
         /// Role sequence now.
         n: RoleSequence,
     },
+    /// What the views show has changed. [CV-1]
+    Status {
+        /// The session.
+        session: SessionId,
+        /// As shown now.
+        status: crate::view::Status,
+    },
     /// A numbered state-change event. [EV-0 … EV-12]
     Event {
         /// The session.
