@@ -6,6 +6,7 @@
 
 pub mod bugs;
 pub mod config;
+pub mod control;
 pub mod instance;
 pub mod io;
 pub mod storage;
