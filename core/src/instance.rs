@@ -1,64 +1,345 @@
-//! One server instance. (Skeleton: the echo session, pings only.)
+//! One server instance: its links, its sessions, its witness seats. Inputs come in here and are routed; nothing of
+//! the protocol is decided here.
 
-use crate::config::Config;
-use crate::io::{Effect, Effects, Input, LinkId};
-use crate::types::{Instant, Micros};
+use crate::config::{Config, Part};
+use crate::control;
+use crate::io::{
+    Area, ClientEvent, ConnId, DiskOp, DiskResult, Effect, Effects, FileId, FileKind, Input, Notice, Ticket,
+};
+use crate::message::Message;
+use crate::record::{self, Keeper, Record};
+use crate::session::channel::Cx;
+use crate::session::partner::{Partner, refuse};
+use crate::storage::{Copy, CopyImage};
+use crate::transport::{Transport, TransportEvent};
+use crate::types::{Instant, SessionId};
+use crate::witness::Seat;
+use std::collections::BTreeMap;
 
-/// One server instance: its sessions, witness seats and links.
+/// One session on this instance.
+#[derive(Clone, Debug)]
+enum Place {
+    /// Its files are being read.
+    Loading { database: String, part: Part, record: Option<(u64, Record)>, image: Box<[Option<Vec<u8>>; 4]> },
+    /// A partner.
+    Partner(Box<Partner>),
+    /// A witness seat.
+    Seat(Box<Seat>),
+    /// Its files cannot be used; the message number says why. [FL-31]
+    Broken,
+}
+
+/// One server instance.
 #[derive(Clone, Debug)]
 pub struct Instance {
     config: Config,
-    links: Vec<LinkId>,
-    next_ping: Option<Instant>,
-    dialled: u64,
-    heard: u64,
+    transport: Transport,
+    places: BTreeMap<SessionId, Place>,
+    /// Sessions of client connections.
+    conns: BTreeMap<ConnId, SessionId>,
+    now: Instant,
+    events: Vec<TransportEvent>,
 }
+
+/// The files of a copy, in the order of the image array.
+const COPY_FILES: [FileKind; 4] = [FileKind::Boot, FileKind::Log, FileKind::Data, FileKind::DoubleWrite];
 
 impl Instance {
     /// An instance before its [`Input::Start`].
     pub fn new(config: Config) -> Self {
-        Instance { config, links: Vec::new(), next_ping: None, dialled: 0, heard: 0 }
+        Instance {
+            transport: Transport::new(&config),
+            config,
+            places: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            now: Instant(0),
+            events: Vec::new(),
+        }
     }
 
     /// The only mutation. `now` never goes back.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Effects) {
+        assert!(now >= self.now, "the monotonic clock went back");
+        self.now = now;
         match input {
-            Input::Start => {
-                self.next_ping = Some(now + self.config.tuning.ping_interval);
-                for i in 0..self.config.addresses.len() as u8 {
-                    if i > self.config.id.0 {
-                        self.dialled += 2;
-                        out.push(Effect::Connect {
-                            link: LinkId(self.dialled),
-                            to: crate::types::InstanceId(i),
-                        });
-                    }
-                }
+            Input::Start => self.start(out),
+            // Time is looked at after every input.
+            Input::Timeout => self.advance_all(out),
+            Input::LinkUp { link, to } => self.transport.link_up(now, link, to, out),
+            Input::LinkDown { link, cause } => {
+                let event = self.transport.link_down(now, link, cause);
+                self.events.extend(event);
             }
-            Input::Timeout => {}
-            Input::LinkUp { link, .. } => self.links.push(link),
-            Input::LinkDown { link, .. } => self.links.retain(|l| *l != link),
-            Input::Frame { bytes, .. } => self.heard = self.heard.rotate_left(5) ^ bytes.len() as u64,
-            Input::Disk { .. } | Input::Client { .. } | Input::Statement { .. } => {}
-        }
-        if self.next_ping.is_some_and(|at| at <= now) {
-            self.next_ping = Some(now + Micros::from_secs(1));
-            for &link in &self.links {
-                out.push(Effect::Send { link, bytes: vec![0u8; 64].into() });
+            Input::Frame { link, bytes } => {
+                let mut events = std::mem::take(&mut self.events);
+                self.transport.frame(now, link, &bytes, &mut events, out);
+                self.events = events;
             }
+            Input::Disk { ticket, result } => self.disk(ticket, result, out),
+            Input::Client { conn, event } => self.client(conn, event, out),
+            Input::Statement { request, sql } => self.statement(request, &sql, out),
         }
+        self.dispatch(out);
+        self.transport.tick(now, out);
     }
 
     /// When to be called with [`Input::Timeout`] at the latest.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.next_ping
+        let sessions = self.places.values().filter_map(|place| match place {
+            Place::Partner(p) => p.next_timeout(self.now, &self.config.tuning),
+            Place::Seat(s) => Some(s.next_timeout(&self.config.tuning)),
+            Place::Loading { .. } | Place::Broken => None,
+        });
+        sessions.chain(self.transport.next_timeout()).min()
+    }
+
+    fn start(&mut self, out: &mut Effects) {
+        for (session, part, database) in self.config.sessions.clone() {
+            let file = FileId { session, kind: FileKind::Record };
+            let ticket = Ticket::new(session, Area::Start, FileKind::Record as u64);
+            out.push(Effect::Disk { ticket, op: DiskOp::ReadAll { file } });
+            let image = Box::new([None, None, None, None]);
+            self.places.insert(session, Place::Loading { database, part, record: None, image });
+        }
+    }
+
+    fn disk(&mut self, ticket: Ticket, result: DiskResult, out: &mut Effects) {
+        let session = ticket.session();
+        let Some(place) = self.places.get_mut(&session) else { return };
+        let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
+        match (ticket.area(), place) {
+            (Area::Record, Place::Partner(p)) => p.written(cx),
+            (Area::Record, Place::Seat(s)) => s.written(cx),
+            (Area::Copy, Place::Partner(p)) => p.disk(cx, ticket.serial(), result),
+            (Area::Start, Place::Loading { .. }) => self.loaded(session, ticket.serial(), result, out),
+            (Area::Record | Area::Copy | Area::Start, _) => {}
+        }
+    }
+
+    /// One file of a session has been read. The record decides what else is needed.
+    fn loaded(&mut self, session: SessionId, serial: u64, result: DiskResult, out: &mut Effects) {
+        let now = self.now;
+        let Some(Place::Loading { database, part, record, image }) = self.places.get_mut(&session) else {
+            return;
+        };
+        let DiskResult::Read(bytes) = result else {
+            self.broken(session, 9001, out);
+            return;
+        };
+        if serial == FileKind::Record as u64 {
+            match record::newest(&bytes) {
+                None => self.broken(session, 1459, out),
+                Some((version, found)) if *part == Part::Witness => {
+                    let keeper = Keeper::open(session, version, found);
+                    let cx =
+                        &mut Cx { now, config: &self.config, transport: &mut self.transport, out };
+                    let seat = Seat::open(cx, session, keeper);
+                    self.places.insert(session, Place::Seat(Box::new(seat)));
+                }
+                Some(found) => {
+                    *record = Some(found);
+                    for kind in COPY_FILES {
+                        let file = FileId { session, kind };
+                        let ticket = Ticket::new(session, Area::Start, kind as u64);
+                        out.push(Effect::Disk { ticket, op: DiskOp::ReadAll { file } });
+                    }
+                }
+            }
+            return;
+        }
+        let Some(slot) = COPY_FILES.iter().position(|kind| *kind as u64 == serial) else { return };
+        image[slot] = Some(bytes);
+        if image.iter().any(Option::is_none) {
+            return;
+        }
+        let [boot, log, data, double_write] = std::mem::take(&mut **image).map(Option::unwrap_or_default);
+        let image = CopyImage { boot, log, data, double_write };
+        let (version, found) = record.take().expect("the record is read first");
+        let database = std::mem::take(database);
+        let refetch = found.undo.iter().flat_map(|u| u.pages.iter().copied()).collect();
+        let Some(branches) = found.branches.clone() else {
+            self.broken(session, 1459, out);
+            return;
+        };
+        let recovered = Copy::recover(
+            session,
+            image,
+            self.config.tuning.geometry,
+            branches,
+            &refetch,
+            self.config.bug,
+        );
+        match recovered {
+            Ok((copy, _report)) => {
+                let keeper = Keeper::open(session, version, found);
+                let cx = &mut Cx { now, config: &self.config, transport: &mut self.transport, out };
+                let partner = Partner::open(cx, session, database, keeper, copy);
+                self.places.insert(session, Place::Partner(Box::new(partner)));
+            }
+            Err(_) => self.broken(session, 9004, out),
+        }
+    }
+
+    /// What is on the disk cannot be used: said, never skipped. [P-11, FL-31]
+    fn broken(&mut self, session: SessionId, number: u32, out: &mut Effects) {
+        out.push(Effect::Notice(Notice::Message { session, number }));
+        self.places.insert(session, Place::Broken);
+    }
+
+    /// Routes what the transport has to say.
+    fn dispatch(&mut self, out: &mut Effects) {
+        if self.events.is_empty() {
+            return;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
+            match event {
+                TransportEvent::Up { peer, channel } => {
+                    for place in self.places.values_mut() {
+                        match place {
+                            Place::Partner(p) => p.link_up(cx, peer, channel),
+                            Place::Seat(s) => s.link_up(cx, peer, channel),
+                            Place::Loading { .. } | Place::Broken => {}
+                        }
+                    }
+                }
+                TransportEvent::Down { peer, loss } => {
+                    for place in self.places.values_mut() {
+                        match place {
+                            Place::Partner(p) => p.link_down(cx, peer, loss),
+                            Place::Seat(s) => s.link_down(peer, loss),
+                            Place::Loading { .. } | Place::Broken => {}
+                        }
+                    }
+                }
+                TransportEvent::Refused { peer } => {
+                    for place in self.places.values_mut() {
+                        match place {
+                            Place::Partner(p) => p.refused(peer),
+                            Place::Seat(s) => s.refused(peer),
+                            Place::Loading { .. } | Place::Broken => {}
+                        }
+                    }
+                }
+                TransportEvent::Message { peer, header, message } => {
+                    match self.places.get_mut(&header.session) {
+                        Some(Place::Partner(p)) => p.message(cx, peer, header, message),
+                        Some(Place::Seat(s)) => s.message(cx, peer, header, message),
+                        Some(Place::Loading { .. } | Place::Broken) => {}
+                        None => self.stranger(peer, header.session, message, out),
+                    }
+                }
+            }
+        }
+        self.events = events;
+        self.advance_all(out);
+    }
+
+    /// A message for a session that is not here: only SET WITNESS may create one. [OQ-1, OQ-16]
+    fn stranger(
+        &mut self,
+        peer: crate::types::InstanceId,
+        session: SessionId,
+        message: Message,
+        out: &mut Effects,
+    ) {
+        let me = self.config.id;
+        let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
+        match message {
+            Message::WitnessSet { record }
+                if record.owner == peer && record.witness.value.named() == Some(me) =>
+            {
+                let mut keeper = Keeper::create(session, Seat::record_for(&record));
+                keeper.write(cx.out);
+                let mut seat = Seat::open(cx, session, keeper);
+                seat.created(cx, peer, &record);
+                self.places.insert(session, Place::Seat(Box::new(seat)));
+            }
+            Message::NoSession => {}
+            _ => {
+                cx.transport.send(peer, session, crate::types::RoleSequence(0), &Message::NoSession, cx.out);
+            }
+        }
+    }
+
+    fn advance_all(&mut self, out: &mut Effects) {
+        let me = self.config.id;
+        let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
+        for place in self.places.values_mut() {
+            match place {
+                Place::Partner(p) => p.advance(cx),
+                Place::Seat(s) => s.tick(cx),
+                Place::Loading { .. } | Place::Broken => {}
+            }
+        }
+        self.places.retain(|_, place| !matches!(place, Place::Seat(s) if s.ended(me)));
+    }
+
+    fn client(&mut self, conn: ConnId, event: ClientEvent, out: &mut Effects) {
+        let session = match event {
+            ClientEvent::Open { database } => {
+                self.conns.insert(conn, database);
+                Some(database)
+            }
+            ClientEvent::Closed => self.conns.remove(&conn),
+            ClientEvent::Request(_) => self.conns.get(&conn).copied(),
+        };
+        let place = session.and_then(|s| self.places.get_mut(&s));
+        let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
+        match place {
+            Some(Place::Partner(p)) => p.client(cx, conn, event),
+            Some(Place::Loading { .. }) => refuse(cx, conn, &event, 922),
+            Some(Place::Broken) => refuse(cx, conn, &event, 945),
+            Some(Place::Seat(_)) | None => refuse(cx, conn, &event, 4060),
+        }
+    }
+
+    fn statement(&mut self, request: u64, sql: &str, out: &mut Effects) {
+        let parsed = control::parse(sql);
+        let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
+        let error = match parsed {
+            Err(error) => error,
+            Ok(statement) => {
+                let name = statement.database();
+                let known = self.config.sessions.iter().find(|(_, _, n)| n.eq_ignore_ascii_case(name));
+                let place = known.and_then(|(session, ..)| self.places.get_mut(session));
+                match place {
+                    Some(Place::Partner(p)) => return p.statement(cx, request, &statement),
+                    // No settings can be made on the witness. [C-48]
+                    Some(Place::Seat(_)) => control::sql_error(1416),
+                    Some(Place::Loading { .. }) => control::sql_error(922),
+                    Some(Place::Broken) => control::sql_error(1459),
+                    None => control::sql_error(5011),
+                }
+            }
+        };
+        cx.out.push(Effect::StatementDone { request, result: Err(error) });
     }
 
     /// A number that differs, almost surely, when the state differs in anything that matters; cheap. For the digest.
     pub fn fingerprint(&self) -> u64 {
-        self.heard
+        let mut mix = 0u64;
+        for place in self.places.values() {
+            let one = match place {
+                Place::Partner(p) => p.fingerprint(),
+                Place::Seat(s) => s.fingerprint(),
+                Place::Loading { .. } => 1,
+                Place::Broken => 2,
+            };
+            mix = (mix ^ one).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+        }
+        mix
     }
 
     /// Asserts every invariant of the state; for use now and then.
-    pub fn check(&self) {}
+    pub fn check(&self) {
+        for place in self.places.values() {
+            match place {
+                Place::Partner(p) => p.check(),
+                Place::Seat(s) => s.check(),
+                Place::Loading { .. } | Place::Broken => {}
+            }
+        }
+    }
 }

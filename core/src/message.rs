@@ -1,0 +1,352 @@
+//! What instances say to each other. One enum, one frame kind per variant; `wire` gives it bytes. [OQ-1]
+
+use crate::storage::BranchTable;
+use crate::types::{InstanceId, Instant, Lsn, MirroringState, PageId, RoleSequence, Safety};
+use serde::{Deserialize, Serialize};
+
+/// When a replicated value was set: the role sequence, then a counter of the setting. The larger is newer. [OQ-20]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Role sequence under which it was set.
+    pub n: RoleSequence,
+    /// Grows with every change of this value.
+    pub sequence: u32,
+}
+
+/// A replicated value and when it was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamped<T> {
+    /// The value.
+    pub value: T,
+    /// When it was set.
+    pub stamp: Stamp,
+}
+
+impl<T: Copy + PartialEq> Stamped<T> {
+    /// Takes `other` when it is newer; tells whether anything changed.
+    pub fn adopt(&mut self, other: &Stamped<T>) -> bool {
+        if other.stamp > self.stamp {
+            *self = *other;
+            return true;
+        }
+        false
+    }
+    /// Sets a new value under role sequence `n`.
+    pub fn set(&mut self, n: RoleSequence, value: T) {
+        let sequence = self.stamp.sequence + 1;
+        *self = Stamped { value, stamp: Stamp { n, sequence } };
+    }
+}
+
+/// The WITNESS setting of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WitnessSetting {
+    /// No witness: no quorum rule.
+    Off,
+    /// This instance is the witness.
+    Set(InstanceId),
+    /// SET WITNESS OFF is under way: the quorum rule still binds, the witness no longer counts. [OQ-16]
+    Leaving(InstanceId),
+}
+
+impl WitnessSetting {
+    /// The witness that counts, if any.
+    pub fn counting(self) -> Option<InstanceId> {
+        match self {
+            WitnessSetting::Set(id) => Some(id),
+            WitnessSetting::Off | WitnessSetting::Leaving(_) => None,
+        }
+    }
+    /// The instance named, counting or not.
+    pub fn named(self) -> Option<InstanceId> {
+        match self {
+            WitnessSetting::Set(id) | WitnessSetting::Leaving(id) => Some(id),
+            WitnessSetting::Off => None,
+        }
+    }
+}
+
+/// The shared part of the session record, as ROLE_RECORD carries it. [OQ-1, OQ-20]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleRecord {
+    /// Role sequence.
+    pub n: RoleSequence,
+    /// Owner of the principal role under it.
+    pub owner: InstanceId,
+    /// The two partners.
+    pub partners: [InstanceId; 2],
+    /// SAFETY.
+    pub safety: Stamped<Safety>,
+    /// TIMEOUT in seconds.
+    pub timeout_s: Stamped<u16>,
+    /// WITNESS.
+    pub witness: Stamped<WitnessSetting>,
+    /// Were the partners synchronized? Written by the owner of n only. [OQ-4.1]
+    pub synchronized: Stamped<bool>,
+    /// Is the session suspended? [OQ-10]
+    pub suspended: Stamped<bool>,
+    /// Last LSN hardened on both partners, at the newest role switch.
+    pub failover_lsn: Lsn,
+}
+
+/// Where a partner's log stands, sent with its role record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPosition {
+    /// End of the sealed log, exclusive.
+    pub end: Lsn,
+    /// Branches of the log.
+    pub branches: BranchTable,
+}
+
+/// One incarnation of a channel between two instances; both ends know it by the same name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ChannelId {
+    /// Who dialled the link under it.
+    pub dialler: u8,
+    /// The dialler's incarnation.
+    pub incarnation: u32,
+    /// The dialler's running number of dials.
+    pub dial: u32,
+}
+
+/// What a sender of pings knows of its channel to the third instance. [decisions: Arming]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherChannel {
+    /// The third instance.
+    pub peer: InstanceId,
+    /// The channel, while it is up and started.
+    pub up: Option<ChannelId>,
+}
+
+/// Why a channel is closed in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ByeReason {
+    /// No ping in time. [FL-8]
+    TimedOut,
+    /// Another link to the same peer is kept. [EP-14]
+    Arbitration,
+    /// The sender ends its service as principal: a definite loss. [OQ-3.4]
+    EndOfService,
+}
+
+/// Which replicated setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Setting {
+    /// SAFETY.
+    Safety(Stamped<Safety>),
+    /// TIMEOUT.
+    Timeout(Stamped<u16>),
+    /// WITNESS.
+    Witness(Stamped<WitnessSetting>),
+}
+
+impl Setting {
+    /// When it was set.
+    pub fn stamp(&self) -> Stamp {
+        match self {
+            Setting::Safety(s) => s.stamp,
+            Setting::Timeout(s) => s.stamp,
+            Setting::Witness(s) => s.stamp,
+        }
+    }
+}
+
+/// One message. Every one travels with session id, sender, incarnation, role sequence and channel sequence in the
+/// frame's header.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// First frame of a link, by its dialler.
+    Hello {
+        /// The dialler's running number of dials to this peer.
+        dial: u32,
+        /// The newest dial of the receiver (its incarnation, its number) that the sender has welcomed.
+        welcomed: Option<(u32, u32)>,
+    },
+    /// The acceptor's answer: the link is in use from now on.
+    Welcome {
+        /// The dial that is welcomed.
+        dial: u32,
+    },
+    /// Orderly close.
+    Bye {
+        /// Why.
+        reason: ByeReason,
+    },
+    /// Life sign. [FL-6, OQ-3.1]
+    Ping {
+        /// The sender's time-out period in force, in seconds.
+        timeout_s: u16,
+        /// When it was sent, by the sender's clock.
+        sent: Instant,
+        /// Send time of the newest ping received from the receiver, if the sender's record names the receiver as owner
+        /// of this n and no claim is open: it grants a lease.
+        echo: Option<Instant>,
+        /// The sender's view of its other channel.
+        other: Option<OtherChannel>,
+        /// The state the principal shows; the mirror shows the same. [ST-6]
+        state: Option<MirroringState>,
+    },
+    /// ROLE_RECORD, the START of a channel and sent again whenever the sender adopts another one.
+    Record {
+        /// The shared record.
+        record: RoleRecord,
+        /// A partner's log position; absent from a witness and while the copy is not open.
+        log: Option<LogPosition>,
+    },
+    /// The mirror asks for log. [S-30]
+    LogRequest {
+        /// From this mark on.
+        from: Lsn,
+    },
+    /// Log, one or more whole blocks, LZ4-compressed as one group. [S-41]
+    LogBlock {
+        /// LSN of the first block.
+        first: Lsn,
+        /// End of the last one, exclusive.
+        end: Lsn,
+        /// Bytes when decompressed.
+        raw_bytes: u32,
+        /// The principal's hardened mark: what the mirror may show as the failover LSN.
+        hardened: Lsn,
+        /// The compressed bytes.
+        #[serde(skip)]
+        bytes: Vec<u8>,
+    },
+    /// What the mirror has hardened. [S-32]
+    LogAck {
+        /// Hardened mark, exclusive.
+        hardened: Lsn,
+        /// Redone mark, exclusive.
+        redone: Lsn,
+        /// Redo queue in bytes. [S-47]
+        redo_queue_bytes: u64,
+    },
+    /// "Not synchronised" for the current n. [OQ-4.1]
+    Expose {
+        /// The new stamp of the synchronised flag.
+        stamp: Stamp,
+    },
+    /// Durably noted.
+    ExposeOk {
+        /// The stamp noted.
+        stamp: Stamp,
+    },
+    /// "Synchronised" for the current n. [OQ-4.2]
+    Synced {
+        /// The new stamp of the synchronised flag.
+        stamp: Stamp,
+    },
+    /// Durably noted.
+    SyncedOk {
+        /// The stamp noted.
+        stamp: Stamp,
+    },
+    /// The mirror may fail over automatically while this channel to the witness stands. [OQ-4.2]
+    Armed {
+        /// Stamp of the SYNCED record.
+        stamp: Stamp,
+        /// Channel between mirror and witness.
+        channel: ChannelId,
+    },
+    /// The mirror, having lost the principal, asks the witness for the role. [OQ-4.3]
+    Claim {
+        /// Its synchronised record.
+        stamp: Stamp,
+        /// Its hardened mark.
+        hardened: Lsn,
+    },
+    /// What became of my claim? [OQ-4.3]
+    ClaimQuery {
+        /// The claimed role sequence.
+        claimed: RoleSequence,
+    },
+    /// The mirror is the owner of this n.
+    ClaimGranted {
+        /// The new role sequence.
+        claimed: RoleSequence,
+    },
+    /// No.
+    ClaimRefused {
+        /// The claimed role sequence.
+        claimed: RoleSequence,
+        /// The records differ and asking again is useless; otherwise "principal not lost".
+        last_word: bool,
+    },
+    /// A replicated setting. [C-47]
+    SettingChange {
+        /// The setting.
+        setting: Setting,
+    },
+    /// Durably taken.
+    SettingOk {
+        /// Its stamp.
+        stamp: Stamp,
+    },
+    /// A newer value is held: E1424.
+    SettingRefused {
+        /// The stamp refused.
+        stamp: Stamp,
+    },
+    /// SET WITNESS: be the witness of this session. [OQ-16]
+    WitnessSet {
+        /// The record to keep.
+        record: RoleRecord,
+    },
+    /// No such session here. [FL-30]
+    NoSession,
+    /// Pages for the undo of a rejoining mirror. [OQ-21]
+    PageRequest {
+        /// Which.
+        pages: Vec<PageId>,
+    },
+    /// One page.
+    PageReply {
+        /// Which.
+        page: PageId,
+        /// The page, encoded.
+        #[serde(skip)]
+        image: Vec<u8>,
+    },
+}
+
+macro_rules! kinds {
+    ($($variant:ident = $code:literal, $name:literal;)*) => {
+        impl Message {
+            /// The frame kind's code on the wire.
+            pub fn code(&self) -> u8 { match self { $(Message::$variant { .. } => $code),* } }
+            /// Every kind: code and name, as traces and scenarios spell it.
+            pub const KINDS: &[(u8, &str)] = &[$(($code, $name)),*];
+        }
+        /// The name of a frame kind.
+        pub fn kind_name(code: u8) -> Option<&'static str> {
+            match code { $($code => Some($name),)* _ => None }
+        }
+    };
+}
+
+kinds! {
+    Hello = 1, "hello";
+    Welcome = 2, "welcome";
+    Bye = 3, "bye";
+    Ping = 4, "ping";
+    Record = 5, "record";
+    LogRequest = 6, "log_request";
+    LogBlock = 7, "log_block";
+    LogAck = 8, "log_ack";
+    Expose = 9, "expose";
+    ExposeOk = 10, "expose_ok";
+    Synced = 12, "synced";
+    SyncedOk = 13, "synced_ok";
+    Armed = 14, "armed";
+    Claim = 15, "claim";
+    ClaimQuery = 16, "claim_query";
+    ClaimGranted = 17, "claim_granted";
+    ClaimRefused = 18, "claim_refused";
+    SettingChange = 19, "setting";
+    SettingOk = 20, "setting_ok";
+    SettingRefused = 21, "setting_refused";
+    WitnessSet = 22, "witness_set";
+    NoSession = 23, "no_session";
+    PageRequest = 24, "page_request";
+    PageReply = 25, "page_reply";
+}

@@ -1,0 +1,300 @@
+//! The mirror's part: hardening and acknowledging log, redo, being armed, and claiming the role when the principal
+//! is lost. [S-32, S-43, OQ-4.2, OQ-4.3]
+
+use super::channel::{Common, Cx};
+use super::reconcile::Rejoin;
+use crate::bugs::Bug;
+use crate::message::{ChannelId, LogPosition, Message, Stamp};
+use crate::record::Version;
+use crate::storage::Copy;
+use crate::types::{InstanceId, Instant, Lsn, Micros, MirroringState, Safety};
+
+/// Redo runs at most this far ahead of its rate, in bytes.
+const REDO_BURST_BYTES: u64 = 256 << 10;
+/// A redo queue that its rate holds back is looked at again after this time.
+const REDO_PAUSE: Micros = Micros::from_millis(2);
+
+/// An open claim. [OQ-4.3]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// None.
+    No,
+    /// On its way to the disk; after that, the log in flight has to land.
+    Recording(Version),
+    /// Sent on this channel; asked again at the instant given.
+    Asked(ChannelId, Instant),
+    /// The channel to the witness broke, or the instance restarted: the claim is only queried, on this channel already.
+    Queried(Option<ChannelId>),
+}
+
+/// A record names this instance as owner of a new n, but it does not act as principal yet. [OQ-4.5]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elected {
+    /// No.
+    No,
+    /// The witness has answered the claim: it acts as soon as its own record is durable.
+    Granted,
+    /// It learnt of it from somebody's record: the other partner must show the same n, or be lost.
+    Told,
+}
+
+/// A partner in the mirror role.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// SYNCED stamp and witness channel of the ARMED in force.
+    armed: Option<(Stamp, ChannelId)>,
+    /// The open claim.
+    pub claim: Claim,
+    /// Waiting to become principal.
+    pub elected: Elected,
+    /// Reconciliation with the principal's log.
+    pub rejoin: Rejoin,
+    /// What the principal said of its log at START of the channel at hand.
+    pub their_log: Option<LogPosition>,
+    /// The state the principal shows.
+    pub principal_state: Option<MirroringState>,
+    /// SYNCED was answered on this channel: the mirror shows SYNCHRONIZED.
+    pub synchronized: bool,
+    acked: Lsn,
+    redo_credit: u64,
+    redo_at: Instant,
+}
+
+impl Mirror {
+    /// Mirror from now on.
+    pub fn new(common: &Common, now: Instant) -> Self {
+        let claim = match common.keeper.record().claim {
+            Some(_) => Claim::Queried(None),
+            None => Claim::No,
+        };
+        Mirror {
+            armed: None,
+            claim,
+            elected: Elected::No,
+            rejoin: Rejoin::Idle,
+            their_log: None,
+            principal_state: None,
+            synchronized: false,
+            acked: Lsn::ZERO,
+            redo_credit: REDO_BURST_BYTES,
+            redo_at: now,
+        }
+    }
+
+    /// Nothing is accepted from, or echoed to, the principal of the current n. [OQ-4.3]
+    pub fn claiming(&self) -> bool {
+        self.claim != Claim::No
+    }
+
+    /// The channel to a peer is gone. [Q-17, OQ-15]
+    pub fn channel_down(&mut self, cx: &Cx<'_>, peer: InstanceId, other: InstanceId) {
+        if peer == other {
+            self.rejoin = Rejoin::Idle;
+            self.their_log = None;
+            self.principal_state = None;
+            self.synchronized = false;
+        } else {
+            if !cx.bug(Bug::ArmedAcrossFlap) {
+                self.armed = None;
+            }
+            if let Claim::Asked(..) | Claim::Queried(_) = self.claim {
+                self.claim = Claim::Queried(None);
+            }
+        }
+    }
+
+    /// The principal says that mirror and witness hold SYNCED and are connected. The mirror never arms itself.
+    /// [OQ-4.2]
+    pub fn arm(
+        &mut self,
+        cx: &mut Cx<'_>,
+        common: &Common,
+        witness: InstanceId,
+        stamp: Stamp,
+        channel: ChannelId,
+    ) {
+        let held = common.shared().synchronized;
+        let stands = common.channel(witness).and_then(|c| c.up()) == Some(channel);
+        if stands && held.value && held.stamp == stamp && !self.claiming() {
+            self.armed = Some((stamp, channel));
+            cx.step(common.session, "armed");
+        }
+    }
+
+    /// A newer "not synchronised" or a restart of the way to SYNCHRONIZED ends the right to fail over.
+    pub fn disarm(&mut self) {
+        self.armed = None;
+        self.synchronized = false;
+    }
+
+    /// Log of the principal: verified, written, acknowledged when it is hardened. False: it breaks the link.
+    pub fn log_block(
+        &mut self,
+        cx: &mut Cx<'_>,
+        common: &mut Common,
+        copy: &mut Copy,
+        raw_bytes: u32,
+        compressed: &[u8],
+        principal: InstanceId,
+    ) -> bool {
+        if self.rejoin != Rejoin::Receiving {
+            return true;
+        }
+        let Some(raw) = crate::wire::decompress(compressed, raw_bytes) else { return false };
+        if copy.receive(&raw, cx.out).is_err() {
+            return false;
+        }
+        if cx.bug(Bug::AckBeforeFlush) {
+            let message = Message::LogAck {
+                hardened: copy.end_of_log(),
+                redone: copy.redone(),
+                redo_queue_bytes: copy.unsent_bytes(copy.redone()),
+            };
+            common.send(cx, principal, &message);
+            return true;
+        }
+        // Blocks that were there already are acknowledged at once.
+        self.acknowledge(cx, common, copy, principal);
+        true
+    }
+
+    /// Tells the principal what is hardened, when that is news. [S-32, P-11]
+    pub fn acknowledge(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &Copy, principal: InstanceId) {
+        if self.rejoin != Rejoin::Receiving || copy.hardened() <= self.acked || self.claiming() {
+            return;
+        }
+        self.acked = copy.hardened();
+        let message = Message::LogAck {
+            hardened: copy.hardened(),
+            redone: copy.redone(),
+            redo_queue_bytes: copy.unsent_bytes(copy.redone()),
+        };
+        common.send(cx, principal, &message);
+    }
+
+    /// A new stream begins at `from`: what lies below is known to the principal.
+    pub fn stream_from(&mut self, from: Lsn) {
+        self.acked = from;
+    }
+
+    /// Redo at its rate, oldest record first. Redo never delays hardening. [S-43, P-12, FO-72]
+    pub fn redo(&mut self, cx: &mut Cx<'_>, copy: &mut Copy) {
+        let rate = cx.tuning().redo_bytes_per_s;
+        let earned = cx.now.since(self.redo_at).0.saturating_mul(rate) / 1_000_000;
+        if earned > 0 {
+            self.redo_credit = (self.redo_credit + earned).min(REDO_BURST_BYTES);
+            self.redo_at = cx.now;
+        }
+        if copy.redone() < copy.hardened() && self.redo_credit > 0 {
+            let applied = copy.redo(self.redo_credit as usize);
+            self.redo_credit = self.redo_credit.saturating_sub(applied as u64);
+        }
+    }
+
+    /// Everything received is on the disk and redone.
+    pub fn redo_finished(copy: &Copy) -> bool {
+        copy.redone() == copy.end_of_log() && copy.hardened() == copy.end_of_log()
+    }
+
+    /// Starts, repeats or queries a claim as the case may be. [OQ-4.3, FO-11 … FO-15]
+    pub fn claim(
+        &mut self,
+        cx: &mut Cx<'_>,
+        common: &mut Common,
+        copy: &Copy,
+        other: InstanceId,
+        witness: InstanceId,
+    ) {
+        if common.keeper.switching() || self.elected != Elected::No {
+            return;
+        }
+        let channel = common.channel(witness).and_then(|c| c.up());
+        match self.claim {
+            Claim::No => {
+                let shared = *common.shared();
+                let may = self.armed.is_some_and(|(stamp, on)| {
+                    (channel == Some(on) || cx.bug(Bug::ArmedAcrossFlap) && channel.is_some())
+                        && shared.synchronized.value
+                        && shared.synchronized.stamp == stamp
+                }) && shared.safety.value == Safety::Full
+                    && !shared.suspended.value
+                    && common.keeper.record().undo.is_none();
+                let patience = common.patience(cx.tuning());
+                let lost = common.channel(other).is_some_and(|c| c.id.is_none() && c.lost(cx.now, patience));
+                if may && lost {
+                    if cx.bug(Bug::VolatileClaim) {
+                        self.claim = Claim::Recording(common.keeper.version());
+                    } else {
+                        let claimed = shared.n.next();
+                        let version = common.keeper.change(cx.out, |r| r.claim = Some(claimed));
+                        self.claim = Claim::Recording(version);
+                    }
+                    self.claim(cx, common, copy, other, witness);
+                }
+            }
+            Claim::Recording(version) => {
+                if common.keeper.is_durable(version) && copy.hardened() == copy.end_of_log() {
+                    cx.step(common.session, "claim.durable");
+                    self.ask(cx, common, copy, witness, channel);
+                }
+            }
+            Claim::Asked(on, again) => {
+                if channel == Some(on) && cx.now >= again {
+                    self.ask(cx, common, copy, witness, channel);
+                }
+            }
+            Claim::Queried(on) => {
+                if let (Some(now_on), Some(claimed)) = (channel, common.keeper.record().claim)
+                    && on != channel
+                {
+                    self.claim = Claim::Queried(Some(now_on));
+                    common.send(cx, witness, &Message::ClaimQuery { claimed });
+                }
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        cx: &mut Cx<'_>,
+        common: &mut Common,
+        copy: &Copy,
+        witness: InstanceId,
+        channel: Option<ChannelId>,
+    ) {
+        let armed_on = self.armed.map(|(_, on)| on);
+        let Some(on) = channel.filter(|c| armed_on == Some(*c) || cx.bug(Bug::ArmedAcrossFlap)) else {
+            // The channel the claim rests on has broken meanwhile: from now on it is only queried.
+            self.claim = Claim::Queried(None);
+            return;
+        };
+        self.claim = Claim::Asked(on, cx.now + cx.tuning().ping_interval);
+        let stamp = common.shared().synchronized.stamp;
+        common.send(cx, witness, &Message::Claim { stamp, hardened: copy.hardened() });
+    }
+
+    /// The witness says no. Final: the claim ends here, and with it the right. [OQ-4.3 b]
+    pub fn claim_refused(&mut self, cx: &mut Cx<'_>, common: &mut Common, last_word: bool) {
+        if !last_word {
+            return;
+        }
+        cx.step(common.session, "claim.refused");
+        self.armed = None;
+        self.claim = Claim::No;
+        if common.keeper.record().claim.is_some() {
+            common.keeper.change(cx.out, |r| r.claim = None);
+        }
+    }
+
+    /// When redo or the claim wants a turn.
+    pub fn next_timeout(&self, now: Instant, copy: Option<&Copy>) -> Option<Instant> {
+        let redo = copy
+            .filter(|c| c.redone() < c.hardened() && self.redo_credit == 0)
+            .map(|_| self.redo_at.max(now) + REDO_PAUSE);
+        let claim = match self.claim {
+            Claim::Asked(_, again) => Some(again),
+            Claim::No | Claim::Recording(_) | Claim::Queried(_) => None,
+        };
+        redo.into_iter().chain(claim).min()
+    }
+}

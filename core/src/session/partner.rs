@@ -1,0 +1,826 @@
+//! A partner of a session: its copy, its channels, and the one place where its role changes.
+
+use super::channel::{Common, Cx, Received};
+use super::mirror::{Claim, Elected, Mirror};
+use super::principal::{Came, Principal, Stage, Sync};
+use super::reconcile::Rejoin;
+use super::statements::Ongoing;
+use crate::bugs::Bug;
+use crate::io::{ClientEvent, ConnId, DiskResult, Effect, Notice, Reply};
+use crate::message::{ChannelId, LogPosition, Message, RoleRecord};
+use crate::record::Keeper;
+use crate::storage::{Copy, CopyEvent};
+use crate::transport::LinkLoss;
+use crate::types::{
+    Branch, InstanceId, Instant, MirroringState, Role, RoleSequence, SessionId, WitnessState,
+};
+use crate::view::Status;
+use crate::wire::Header;
+
+/// The role and what belongs to it.
+#[derive(Clone, Debug)]
+pub enum RoleData {
+    /// In the principal role.
+    Principal(Box<Principal>),
+    /// In the mirror role.
+    Mirror(Box<Mirror>),
+}
+
+/// A partner of one session.
+#[derive(Clone, Debug)]
+pub struct Partner {
+    /// Record, channels, pings.
+    pub common: Common,
+    /// The database's name.
+    pub database: String,
+    /// The other partner.
+    pub other: InstanceId,
+    /// The copy; `None` after its disk has failed.
+    pub copy: Option<Copy>,
+    /// The role.
+    pub role: RoleData,
+    /// A control statement under way.
+    pub ongoing: Option<Ongoing>,
+    shown: Option<(Role, MirroringState)>,
+    status: Option<Status>,
+    last_event: u8,
+    was_serving: bool,
+}
+
+impl Partner {
+    /// After a restart, with the copy recovered: principal again if the record names this instance, else mirror.
+    /// [S-8, ST-27, ST-28]
+    pub fn open(
+        cx: &mut Cx<'_>,
+        session: SessionId,
+        database: String,
+        keeper: Keeper,
+        copy: Copy,
+    ) -> Self {
+        let me = cx.me();
+        let shared = keeper.record().shared;
+        let other = shared.partners.into_iter().find(|p| *p != me).expect("a session has two partners");
+        let mut common = Common::new(session, keeper, cx.now);
+        common.want_channel(cx, other);
+        if let Some(witness) = shared.witness.value.named() {
+            common.want_channel(cx, witness);
+        }
+        let role = if shared.owner == me {
+            cx.message(session, 1445);
+            RoleData::Principal(Box::new(Principal::new(&common, cx.now, Came::Restarted, other)))
+        } else {
+            cx.message(session, 1444);
+            RoleData::Mirror(Box::new(Mirror::new(&common, cx.now)))
+        };
+        let mut partner = Partner {
+            common,
+            database,
+            other,
+            copy: Some(copy),
+            role,
+            ongoing: None,
+            shown: None,
+            status: None,
+            last_event: 0,
+            was_serving: false,
+        };
+        partner.advance(cx);
+        partner
+    }
+
+    /// A link is in use: this side says its record, which starts the channel. [S-30, FO-40]
+    pub fn link_up(&mut self, cx: &mut Cx<'_>, peer: InstanceId, id: ChannelId) {
+        self.common.link_up(cx.now, peer, id);
+        self.say_record(cx, peer);
+    }
+
+    fn say_record(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        let log = match &self.copy {
+            Some(copy) if peer == self.other => {
+                Some(LogPosition { end: copy.end_of_log(), branches: copy.branches().clone() })
+            }
+            _ => None,
+        };
+        self.common.send_record(cx, peer, log);
+    }
+
+    /// A link is gone.
+    pub fn link_down(&mut self, cx: &mut Cx<'_>, peer: InstanceId, loss: LinkLoss) {
+        if self.common.channel(peer).is_some_and(|c| c.id.is_some()) {
+            self.common.link_down(peer, loss);
+            self.channel_down(cx, peer);
+        } else {
+            self.common.link_down(peer, loss);
+        }
+    }
+
+    fn channel_down(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        match &mut self.role {
+            RoleData::Principal(p) => p.channel_down(peer),
+            RoleData::Mirror(m) => m.channel_down(cx, peer, self.other),
+        }
+    }
+
+    /// A peer's host says that nothing listens.
+    pub fn refused(&mut self, peer: InstanceId) {
+        self.common.refused(peer);
+    }
+
+    /// A slot write of the record has completed.
+    pub fn written(&mut self, cx: &mut Cx<'_>) {
+        let was_switching = self.common.keeper.switching();
+        self.common.written(cx);
+        if was_switching && !self.common.keeper.switching() {
+            // Everybody connected hears of the new role sequence. [OQ-4.5]
+            for peer in self.peers() {
+                self.say_record(cx, peer);
+            }
+        }
+        self.advance(cx);
+        while let Some((peer, header, message)) = self.common.next_deferred() {
+            self.message(cx, peer, header, message);
+        }
+    }
+
+    fn peers(&self) -> Vec<InstanceId> {
+        self.common.channels.iter().map(|c| c.peer).collect()
+    }
+
+    /// One message.
+    pub fn message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) {
+        let claiming = match &self.role {
+            RoleData::Mirror(m) => m.claiming(),
+            RoleData::Principal(_) => false,
+        };
+        match self.common.receive(cx, peer, header, message, claiming) {
+            Received::Done => {}
+            Received::Record(theirs, log) => self.record(cx, peer, &theirs, log),
+            Received::Ping { timeout_s, echo, state } => match &mut self.role {
+                RoleData::Principal(p) => {
+                    if let Some(echo) = echo {
+                        p.echoed(&self.common, peer, echo, timeout_s);
+                    }
+                }
+                RoleData::Mirror(m) => {
+                    if peer == self.other {
+                        m.principal_state = state;
+                    }
+                }
+            },
+            Received::Other(header, message) => {
+                if !self.other_message(cx, peer, header, message) {
+                    self.break_link(cx, peer);
+                }
+            }
+        }
+        self.advance(cx);
+    }
+
+    /// What cannot be used breaks the connection; it is resent on the next one. [P-14]
+    fn break_link(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        cx.message(self.common.session, 1434);
+        cx.transport.close(cx.now, peer, crate::message::ByeReason::TimedOut, cx.out);
+        self.common.link_down(peer, LinkLoss::Ambiguous);
+        self.channel_down(cx, peer);
+    }
+
+    /// A role record of a peer: START of the channel, or news. [FO-40, OQ-4.5, OQ-7, OQ-20]
+    fn record(&mut self, cx: &mut Cx<'_>, peer: InstanceId, theirs: &RoleRecord, log: Option<LogPosition>) {
+        let mine = *self.common.shared();
+        let first = self.common.channel(peer).is_some_and(|c| !c.started);
+        if let Some(channel) = self.common.channel_mut(peer) {
+            channel.started = true;
+            channel.theirs = Some(*theirs);
+        }
+        if theirs.n > mine.n {
+            self.adopt(cx, theirs);
+            return;
+        }
+        if theirs.n < mine.n {
+            if !first {
+                self.say_record(cx, peer);
+            }
+            return;
+        }
+        if theirs.owner != mine.owner {
+            // Two owners of one n: neither yields. [OQ-7]
+            self.break_link(cx, peer);
+            return;
+        }
+        let claim = self.common.keeper.record().claim;
+        if peer == self.other
+            && peer == mine.owner
+            && let RoleData::Mirror(m) = &mut self.role
+            && m.claiming()
+        {
+            match claim {
+                Some(claimed) => self.renounce(cx, claimed),
+                // Only under a planted bug is a claim not in the record.
+                None => m.claim = Claim::No,
+            }
+            return;
+        }
+        let before = *self.common.shared();
+        self.common.adopt_settings(cx, peer, theirs);
+        let after = *self.common.shared();
+        self.settings_changed(cx, &before);
+        if peer != self.other {
+            return;
+        }
+        let me = cx.me();
+        if let RoleData::Mirror(m) = &mut self.role
+            && mine.owner == self.other
+        {
+            if after.synchronized != before.synchronized {
+                m.disarm();
+            }
+            m.their_log = log;
+            m.rejoin = if m.their_log.is_some() { Rejoin::Settling } else { Rejoin::Idle };
+        }
+        debug_assert!(mine.owner == me || mine.owner == self.other, "the owner is a partner");
+    }
+
+    /// Settings have come from another instance: what hangs on them.
+    pub fn settings_changed(&mut self, cx: &mut Cx<'_>, before: &RoleRecord) {
+        let after = *self.common.shared();
+        if after.witness.value != before.witness.value {
+            let old = before.witness.value.named();
+            let new = after.witness.value.named();
+            if old != new {
+                self.common.channels.retain(|c| Some(c.peer) != old);
+            }
+            if let Some(witness) = new {
+                self.common.want_channel(cx, witness);
+            }
+        }
+        if after.safety.value != before.safety.value
+            && let RoleData::Principal(p) = &mut self.role
+        {
+            p.safety_changed();
+        }
+    }
+
+    /// A record of a higher role sequence binds at once. Who was principal steps down; who is named owner is elected.
+    /// [OQ-4.5, Q-34]
+    fn adopt(&mut self, cx: &mut Cx<'_>, theirs: &RoleRecord) {
+        let before = *self.common.shared();
+        let mut adopted = *theirs;
+        if theirs.owner == cx.me() {
+            // Nobody but the owner says "synchronised" for n.
+            adopted.synchronized.value = false;
+        }
+        self.common.keeper.change(cx.out, |r| {
+            r.shared = adopted;
+            r.claim = None;
+        });
+        let elected = if theirs.owner == cx.me() { Elected::Told } else { Elected::No };
+        self.become_mirror(cx, elected);
+        self.settings_changed(cx, &before);
+    }
+
+    /// The mirror, claiming, meets the principal it has given up: the claim goes back to it with n + 2, and n + 1
+    /// stays unused. [OQ-4.3 c]
+    fn renounce(&mut self, cx: &mut Cx<'_>, claimed: RoleSequence) {
+        cx.step(self.common.session, "claim.renounced");
+        let n = claimed.next();
+        let owner = self.other;
+        self.common.keeper.change(cx.out, |r| {
+            r.shared.n = n;
+            r.shared.owner = owner;
+            r.shared.synchronized.set(n, false);
+            r.claim = None;
+        });
+        self.become_mirror(cx, Elected::No);
+    }
+
+    /// The one way into the mirror role.
+    fn become_mirror(&mut self, cx: &mut Cx<'_>, elected: Elected) {
+        if let RoleData::Principal(p) = &mut self.role {
+            // Clients go first: from the issue of the record on nothing may be answered.
+            p.close(cx, &self.common, None);
+            if let Some(copy) = &mut self.copy {
+                copy.demote();
+            }
+            cx.message(self.common.session, 1480);
+        }
+        self.fail_statement(cx, 1438);
+        self.common.new_sequence(cx.now);
+        let mut mirror = Mirror::new(&self.common, cx.now);
+        mirror.elected = elected;
+        self.role = RoleData::Mirror(Box::new(mirror));
+    }
+
+    /// The one way into the principal role. [FO-21 … FO-24]
+    fn become_principal(&mut self, cx: &mut Cx<'_>) {
+        self.common.ping_now(cx.now);
+        let principal = Principal::new(&self.common, cx.now, Came::Switched, self.other);
+        self.role = RoleData::Principal(Box::new(principal));
+        cx.message(self.common.session, 1480);
+        cx.step(self.common.session, "takeover");
+    }
+
+    /// Messages of a role, in the role sequence at hand. False: the link breaks.
+    fn other_message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) -> bool {
+        let owner = self.common.shared().owner;
+        let witness = self.common.shared().witness.value.counting();
+        let Some(copy) = &mut self.copy else { return true };
+        match (&mut self.role, message) {
+            (RoleData::Principal(p), Message::LogRequest { from }) if peer == self.other => {
+                p.log_request(cx, copy, from)
+            }
+            (RoleData::Principal(p), Message::LogAck { hardened, .. }) if peer == self.other => {
+                p.log_ack(copy, hardened)
+            }
+            (RoleData::Principal(p), Message::ExposeOk { stamp }) => {
+                p.expose_ok(cx, &self.common, stamp);
+                true
+            }
+            (RoleData::Principal(p), Message::SyncedOk { stamp }) => {
+                p.synced_ok(cx, &self.common, peer, stamp);
+                true
+            }
+            (RoleData::Principal(_), Message::PageRequest { pages }) if peer == self.other => {
+                self.send_pages(cx, &pages);
+                true
+            }
+            (RoleData::Principal(_), Message::SettingOk { stamp }) => {
+                self.setting_answered(cx, peer, stamp, true);
+                true
+            }
+            (RoleData::Principal(_), Message::SettingRefused { stamp }) => {
+                self.setting_answered(cx, peer, stamp, false);
+                true
+            }
+            (RoleData::Mirror(m), message) if m.claiming() && peer == owner => {
+                // Nothing is accepted from the principal while a claim is open; START is handled elsewhere.
+                debug_assert!(!matches!(message, Message::Record { .. }), "records take another way");
+                true
+            }
+            (RoleData::Mirror(m), Message::LogBlock { raw_bytes, bytes, .. }) if peer == owner => {
+                m.log_block(cx, &mut self.common, copy, raw_bytes, &bytes, owner)
+            }
+            (RoleData::Mirror(m), Message::Expose { stamp }) if peer == owner => {
+                m.disarm();
+                self.note_synchronized(cx, stamp, false);
+                true
+            }
+            (RoleData::Mirror(m), Message::Synced { stamp }) if peer == owner => {
+                m.disarm();
+                if m.rejoin == Rejoin::Receiving {
+                    self.note_synchronized(cx, stamp, true);
+                }
+                true
+            }
+            (RoleData::Mirror(m), Message::Armed { stamp, channel }) if peer == owner => {
+                if let Some(witness) = witness {
+                    m.arm(cx, &self.common, witness, stamp, channel);
+                }
+                true
+            }
+            (RoleData::Mirror(m), Message::PageReply { page, image }) if peer == owner => {
+                m.page(copy, &mut self.common, cx, page, &image)
+            }
+            (RoleData::Mirror(_), Message::SettingChange { setting }) if peer == owner => {
+                self.take_setting(cx, setting);
+                true
+            }
+            (RoleData::Mirror(m), Message::ClaimRefused { last_word, claimed })
+                if Some(peer) == witness && m.claiming() && claimed == header.n.max(claimed) =>
+            {
+                m.claim_refused(cx, &mut self.common, last_word);
+                true
+            }
+            (RoleData::Mirror(_), Message::ClaimGranted { claimed }) if Some(peer) == witness => {
+                self.granted(cx, claimed);
+                true
+            }
+            // Late, or meant for the role given up in between: no effect on the state. [FL-29, S-8]
+            (
+                RoleData::Principal(_) | RoleData::Mirror(_),
+                Message::Hello { .. }
+                | Message::Welcome { .. }
+                | Message::Bye { .. }
+                | Message::Ping { .. }
+                | Message::Record { .. }
+                | Message::LogRequest { .. }
+                | Message::LogBlock { .. }
+                | Message::LogAck { .. }
+                | Message::Expose { .. }
+                | Message::ExposeOk { .. }
+                | Message::Synced { .. }
+                | Message::SyncedOk { .. }
+                | Message::Armed { .. }
+                | Message::Claim { .. }
+                | Message::ClaimQuery { .. }
+                | Message::ClaimGranted { .. }
+                | Message::ClaimRefused { .. }
+                | Message::SettingChange { .. }
+                | Message::SettingOk { .. }
+                | Message::SettingRefused { .. }
+                | Message::WitnessSet { .. }
+                | Message::NoSession
+                | Message::PageRequest { .. }
+                | Message::PageReply { .. },
+            ) => true,
+        }
+    }
+
+    /// EXPOSE or SYNCED from the owner: durable, then answered. [OQ-4.1, OQ-4.2]
+    fn note_synchronized(&mut self, cx: &mut Cx<'_>, stamp: crate::message::Stamp, value: bool) {
+        let held = self.common.shared().synchronized;
+        if stamp < held.stamp || (stamp == held.stamp && value != held.value) {
+            return;
+        }
+        if stamp > held.stamp {
+            self.common
+                .keeper
+                .change(cx.out, |r| r.shared.synchronized = crate::message::Stamped { value, stamp });
+        }
+        if let RoleData::Mirror(m) = &mut self.role {
+            m.synchronized = value;
+        }
+        let answer = if value { Message::SyncedOk { stamp } } else { Message::ExposeOk { stamp } };
+        let version = self.common.keeper.version();
+        self.common.send_when_durable(cx, version, self.other, answer);
+    }
+
+    /// The witness has recorded this instance as owner. [OQ-4.3 a]
+    fn granted(&mut self, cx: &mut Cx<'_>, claimed: RoleSequence) {
+        let RoleData::Mirror(m) = &mut self.role else { return };
+        let expected = self.common.keeper.record().claim.unwrap_or(self.common.n().next());
+        if !m.claiming() || claimed != expected || self.common.n() >= claimed {
+            return;
+        }
+        cx.step(self.common.session, "claim.granted");
+        let me = cx.me();
+        let failover_lsn = self.copy.as_ref().map(|c| c.hardened()).unwrap_or_default();
+        self.common.keeper.change(cx.out, |r| {
+            r.shared.n = claimed;
+            r.shared.owner = me;
+            r.shared.failover_lsn = failover_lsn;
+            r.shared.synchronized.set(claimed, false);
+            r.claim = None;
+        });
+        m.claim = Claim::No;
+        m.disarm();
+        m.elected = Elected::Granted;
+        self.common.new_sequence(cx.now);
+    }
+
+    /// Pages for the other partner's undo, once the own log is flushed up to them. [OQ-21, decisions]
+    fn send_pages(&mut self, cx: &mut Cx<'_>, pages: &[crate::types::PageId]) {
+        let Some(copy) = &mut self.copy else { return };
+        let mut late = Vec::new();
+        for &page in pages {
+            let (lsn, image) = copy.page_image(page);
+            if lsn < copy.hardened() || lsn == crate::types::Lsn::ZERO {
+                self.common.send(cx, self.other, &Message::PageReply { page, image });
+            } else {
+                late.push(page);
+            }
+        }
+        if !late.is_empty() {
+            copy.want_flush();
+            if let Some(ongoing) = self.common.channel(self.other).and_then(|c| c.id) {
+                self.common.late_pages.push((ongoing, late));
+            }
+        }
+    }
+
+    /// A disk operation of the copy has ended.
+    pub fn disk(&mut self, cx: &mut Cx<'_>, serial: u64, result: DiskResult) {
+        let Some(copy) = &mut self.copy else { return };
+        let event = copy.on_disk(serial, result, cx.out);
+        match event {
+            CopyEvent::Hardened => {
+                let late = std::mem::take(&mut self.common.late_pages);
+                for (channel, pages) in late {
+                    if self.common.channel(self.other).is_some_and(|c| c.id == Some(channel)) {
+                        self.send_pages(cx, &pages);
+                    }
+                }
+                if let (RoleData::Mirror(m), Some(copy)) = (&mut self.role, &self.copy) {
+                    let owner = self.common.shared().owner;
+                    m.acknowledge(cx, &mut self.common, copy, owner);
+                }
+            }
+            CopyEvent::CheckpointDone(lsn) => {
+                if let (RoleData::Mirror(m), Some(copy)) = (&mut self.role, &self.copy) {
+                    m.finish_undo(cx, &mut self.common, copy, lsn);
+                }
+            }
+            CopyEvent::CutDone => {
+                let owner = self.common.shared().owner;
+                if let (RoleData::Mirror(m), Some(copy)) = (&mut self.role, &mut self.copy) {
+                    m.cut_done(cx, &mut self.common, copy, owner);
+                }
+            }
+            CopyEvent::Failed => self.database_failed(cx),
+            CopyEvent::Nothing => {}
+        }
+        self.advance(cx);
+    }
+
+    /// The disk under the copy has failed: the database ends here, and the others are told. [FL-18, OQ-35]
+    fn database_failed(&mut self, cx: &mut Cx<'_>) {
+        cx.message(self.common.session, 9001);
+        if let RoleData::Principal(p) = &mut self.role {
+            p.close(cx, &self.common, None);
+        }
+        self.copy = None;
+        for peer in self.peers() {
+            cx.transport.close(cx.now, peer, crate::message::ByeReason::EndOfService, cx.out);
+            self.common.link_down(peer, LinkLoss::Ambiguous);
+            self.channel_down(cx, peer);
+        }
+    }
+
+    /// Something on a client connection.
+    pub fn client(&mut self, cx: &mut Cx<'_>, conn: ConnId, event: ClientEvent) {
+        match (&mut self.role, &mut self.copy) {
+            (RoleData::Principal(p), Some(copy)) if !self.common.keeper.switching() => {
+                p.client(cx, &mut self.common, copy, conn, event);
+            }
+            (RoleData::Principal(_) | RoleData::Mirror(_), copy) => {
+                let error = if copy.is_none() { 9001 } else { 954 };
+                refuse(cx, conn, &event, error);
+            }
+        }
+        self.advance(cx);
+    }
+
+    /// Time has passed, or anything else: whatever can go on goes on.
+    pub fn advance(&mut self, cx: &mut Cx<'_>) {
+        for peer in self.common.close_silent(cx) {
+            self.channel_down(cx, peer);
+        }
+        let me = cx.me();
+        let witness = self.common.shared().witness.value.counting();
+        if let Some(copy) = &mut self.copy {
+            match &mut self.role {
+                RoleData::Principal(p) => match p.stage {
+                    Stage::Redo => {
+                        // After a switch the rest of the redo queue comes first; a recovered copy has none.
+                        copy.redo(usize::MAX);
+                        if Mirror::redo_finished(copy) && !self.common.keeper.switching() {
+                            copy.promote();
+                            let n = self.common.n();
+                            let (last, _) = copy.branches().last();
+                            let r = if last.n == n { last.r + 1 } else { 0 };
+                            copy.open_branch(Branch { n, r });
+                            let branches = copy.branches().clone();
+                            let version =
+                                self.common.keeper.change(cx.out, |r| r.branches = Some(branches));
+                            p.stage = Stage::Branch(version);
+                        }
+                    }
+                    Stage::Branch(version) => {
+                        if self.common.keeper.is_durable(version) {
+                            p.opened(copy);
+                            cx.step(self.common.session, "principal.ready");
+                            // The branch is news for a mirror that is connected already.
+                            let position =
+                                LogPosition { end: copy.end_of_log(), branches: copy.branches().clone() };
+                            self.common.send_record(cx, self.other, Some(position));
+                        }
+                    }
+                    Stage::Ready => {}
+                },
+                RoleData::Mirror(m) => {
+                    m.redo(cx, copy);
+                    m.reconcile(cx, &mut self.common, copy, self.other);
+                    if let Some(witness) = witness {
+                        m.claim(cx, &mut self.common, copy, self.other, witness);
+                    }
+                }
+            }
+        }
+        self.complete_election(cx);
+        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
+            copy.pump(cx.out);
+            p.advance(cx, &mut self.common, copy);
+        }
+        self.advance_statement(cx);
+        if let Some(copy) = &mut self.copy {
+            copy.pump(cx.out);
+        }
+        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
+            // What was just sealed goes out at once. [S-40]
+            p.advance(cx, &mut self.common, copy);
+        }
+        self.show(cx);
+        let state = self.shown.map(|(_, state)| state);
+        let grants = match &self.role {
+            RoleData::Mirror(m) => !m.claiming() && self.common.shared().owner != me,
+            RoleData::Principal(_) => false,
+        };
+        let state = match &self.role {
+            RoleData::Principal(_) => state,
+            RoleData::Mirror(_) => None,
+        };
+        self.common.ping(cx, grants, state);
+    }
+
+    /// Owner by somebody's record: acts once the other partner agrees or is lost. [OQ-4.5, TR-25]
+    fn complete_election(&mut self, cx: &mut Cx<'_>) {
+        let RoleData::Mirror(m) = &self.role else { return };
+        let Some(copy) = &self.copy else { return };
+        if self.common.keeper.switching() || copy.hardened() != copy.end_of_log() {
+            return;
+        }
+        let act = match m.elected {
+            Elected::No => false,
+            Elected::Granted => true,
+            Elected::Told => {
+                let patience = self.common.patience(cx.tuning());
+                self.common.channel(self.other).is_some_and(|c| {
+                    c.theirs.is_some_and(|r| r.n == self.common.n()) || c.lost(cx.now, patience)
+                })
+            }
+        };
+        if act {
+            self.become_principal(cx);
+        }
+    }
+
+    /// `mirroring_state` by the display rule. [ST-9]
+    fn state(&self, cx: &Cx<'_>) -> MirroringState {
+        if !self.common.connected(self.other) {
+            return MirroringState::Disconnected;
+        }
+        if self.common.shared().suspended.value {
+            return MirroringState::Suspended;
+        }
+        match &self.role {
+            RoleData::Principal(p) => p.state(cx.now, &self.common, cx.tuning().ping_interval),
+            RoleData::Mirror(m) => {
+                let full = self.common.shared().safety.value == crate::types::Safety::Full;
+                let shown = m.principal_state == Some(MirroringState::Synchronized);
+                if (full && m.synchronized && self.common.shared().synchronized.value) || (!full && shown) {
+                    MirroringState::Synchronized
+                } else {
+                    MirroringState::Synchronizing
+                }
+            }
+        }
+    }
+
+    /// `mirroring_witness_state` as this partner sees it. [ST-50 … ST-53]
+    fn witness_state(&self) -> Option<WitnessState> {
+        let witness = self.common.shared().witness.value.named()?;
+        Some(match self.common.channel(witness) {
+            Some(c) if c.up().is_some() => WitnessState::Connected,
+            Some(_) => WitnessState::Disconnected,
+            None => WitnessState::Unknown,
+        })
+    }
+
+    fn role_now(&self) -> Role {
+        match &self.role {
+            RoleData::Principal(_) => Role::Principal,
+            RoleData::Mirror(_) => Role::Mirror,
+        }
+    }
+
+    /// Reports what has changed in the views, one permitted transition at a time, and the numbered events. [TR-*, EV-*]
+    fn show(&mut self, cx: &mut Cx<'_>) {
+        let role = self.role_now();
+        let state = self.state(cx);
+        let witness = self.witness_state();
+        let serving = match &self.role {
+            RoleData::Principal(p) => p.serving,
+            RoleData::Mirror(_) => false,
+        };
+        let status = Status {
+            role: Some(role),
+            state: Some(state),
+            n: self.common.n(),
+            witness,
+            safety: self.common.shared().safety.value,
+            serving,
+        };
+        if self.status == Some(status) {
+            return;
+        }
+        let session = self.common.session;
+        let before = self.shown;
+        let witness_before = self.status.and_then(|s| s.witness);
+        let n = status.n;
+        // A zero-length SYNCHRONIZING is visible. [states.md section 4]
+        if let Some((was_role, MirroringState::Disconnected | MirroringState::Suspended)) = before
+            && state == MirroringState::Synchronized
+        {
+            let through = (role, MirroringState::Synchronizing);
+            let from = Some((was_role, before.expect("matched").1));
+            cx.out.push(Effect::Notice(Notice::State { session, from, to: through, n }));
+            self.shown = Some(through);
+        }
+        if self.shown != Some((role, state)) {
+            cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: (role, state), n }));
+            self.shown = Some((role, state));
+        }
+        cx.out.push(Effect::Notice(Notice::Status { session, status }));
+        self.status = Some(status);
+        let lost_quorum = self.was_serving && !serving && role == Role::Principal;
+        self.was_serving = serving;
+        let changed = before != self.shown;
+        let witness_up = witness == Some(WitnessState::Connected);
+        let witness_was_up = witness_before == Some(WitnessState::Connected);
+        let took_over = before.is_some_and(|(r, _)| r == Role::Mirror) && role == Role::Principal;
+        if took_over {
+            self.event(cx, 8);
+        }
+        match (role, state) {
+            (Role::Principal, MirroringState::Synchronized) if changed || witness_up != witness_was_up => {
+                self.event(cx, if witness_up { 1 } else { 2 });
+            }
+            (Role::Mirror, MirroringState::Synchronized) if changed || witness_up != witness_was_up => {
+                self.event(cx, if witness_up { 3 } else { 4 });
+            }
+            (Role::Mirror, MirroringState::Synchronizing) if changed => self.event(cx, 11),
+            (Role::Mirror, MirroringState::Disconnected) if changed && before.is_some() => self.event(cx, 5),
+            (Role::Principal, MirroringState::Disconnected) if changed && before.is_some() => {
+                if !took_over {
+                    self.event(cx, 6);
+                }
+            }
+            (_, MirroringState::Suspended) if changed => self.event(cx, 9),
+            _ => {}
+        }
+        if lost_quorum {
+            self.event(cx, 10);
+        } else if serving && state == MirroringState::Disconnected && changed {
+            self.event(cx, 12);
+        }
+    }
+
+    fn event(&mut self, cx: &mut Cx<'_>, number: u8) {
+        let previous = std::mem::replace(&mut self.last_event, number);
+        cx.out.push(Effect::Notice(Notice::Event { session: self.common.session, number, previous }));
+    }
+
+    /// When [`Partner::advance`] has something to do.
+    pub fn next_timeout(&self, now: Instant, tuning: &crate::config::Tuning) -> Option<Instant> {
+        let mut at = self.common.next_timeout(tuning);
+        match &self.role {
+            RoleData::Principal(p) => {
+                if p.wants_turn() {
+                    at = at.min(now);
+                }
+                at = p.next_timeout(&self.common).map_or(at, |t| at.min(t));
+            }
+            RoleData::Mirror(m) => {
+                at = m.next_timeout(now, self.copy.as_ref()).map_or(at, |t| at.min(t));
+            }
+        }
+        if let Some(ongoing) = &self.ongoing {
+            at = at.min(ongoing.deadline);
+        }
+        Some(at)
+    }
+
+    /// Cheap digest of the state.
+    pub fn fingerprint(&self) -> u64 {
+        let copy = self.copy.as_ref().map_or(0, Copy::fingerprint);
+        let role = match &self.role {
+            RoleData::Principal(p) => {
+                1 + u64::from(p.serving) * 2
+                    + match p.sync {
+                        Sync::No => 0,
+                        Sync::Waiting(l) => 8 + (l.raw() << 8),
+                        Sync::Recording(s) => 16 + (u64::from(s.sequence) << 8),
+                        Sync::Done(s) => 24 + (u64::from(s.sequence) << 8),
+                    }
+            }
+            RoleData::Mirror(m) => 4 + u64::from(m.claiming()) * 8,
+        };
+        copy.rotate_left(17)
+            ^ role.rotate_left(7)
+            ^ u64::from(self.common.n().0) << 48
+            ^ u64::from(self.common.shared().synchronized.stamp.sequence) << 32
+    }
+
+    /// Every invariant of the state.
+    pub fn check(&self) {
+        if let Some(copy) = &self.copy {
+            copy.check();
+        }
+        let shared = self.common.shared();
+        assert!(shared.partners.contains(&shared.owner), "the owner is one of the two partners");
+        if let RoleData::Principal(p) = &self.role {
+            assert!(!p.serving || p.stage == Stage::Ready, "only an open copy is served");
+        }
+    }
+
+}
+
+/// Answers a client that cannot be served: a login is refused, anything else cut off. [CL-26]
+pub fn refuse(cx: &mut Cx<'_>, conn: ConnId, event: &ClientEvent, error: u32) {
+    match event {
+        ClientEvent::Open { .. } => {
+            cx.out.push(Effect::Reply { conn, reply: Reply::Refused { error } });
+        }
+        ClientEvent::Request(_) => cx.out.push(Effect::Disconnect { conn }),
+        ClientEvent::Closed => {}
+    }
+}

@@ -1,0 +1,707 @@
+//! The principal's part: serving clients, sending log, holding answers, becoming synchronised or exposed.
+//!
+//! A commit on its way through this file:
+//!
+//! ```text
+//! client ── commit ──► log (pending, locks held) ──► own disk ─────────────┐
+//!                              └── LOG_BLOCK ──► mirror's disk ── LOG_ACK ─┴─► confirm ──► client
+//! ```
+//! [`Principal::confirm`] is the only function that tells a client "committed". [S-64 … S-70]
+
+use super::channel::{Common, Cx};
+use super::quorum;
+use crate::bugs::Bug;
+use crate::io::{ClientEvent, ConnId, Effect, Notice, Op, Reply, Request};
+use crate::message::{ChannelId, Message, Stamp, WitnessSetting};
+use crate::record::Version;
+use crate::storage::{Committing, Copy, Executed};
+use crate::types::{InstanceId, Instant, Lsn, MirroringState, Safety, TxnId, Value};
+use crate::wire::MAX_GROUP_BYTES;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Unacknowledged log below which becoming synchronised may begin, in bytes.
+const NEARLY_CAUGHT_UP_BYTES: u64 = 64 << 10;
+/// Records of unfinished transactions undone at a time, in the background. [FO-5]
+const UNDO_RECORDS: usize = 64;
+
+/// How far the copy is on its way to being served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The redo queue is being emptied. [FO-22]
+    Redo,
+    /// The new log branch is on its way to the disk. [OQ-68]
+    Branch(Version),
+    /// Open as far as the copy is concerned.
+    Ready,
+}
+
+/// On the way to SYNCHRONIZED under SAFETY FULL. [OQ-4.2]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// The mirror is away or behind.
+    No,
+    /// New commits wait for the mirror; it still has to harden up to here.
+    Waiting(Lsn),
+    /// "Synchronised" is on its way to the own disk, then to the mirror.
+    Recording(Stamp),
+    /// The mirror has it durably.
+    Done(Stamp),
+}
+
+/// The log stream to the mirror.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// Everything below has been sent on this channel.
+    pub cursor: Lsn,
+    /// Everything below is hardened by the mirror.
+    pub acked: Lsn,
+    /// When the cursor was last at the end of the log: for SAFETY OFF's "caught up".
+    drained: Instant,
+}
+
+/// One client connection.
+#[derive(Clone, Debug, Default)]
+struct Client {
+    txn: Option<TxnId>,
+    /// A batch being executed: its operations, those done, what their rows held.
+    batch: Option<(Vec<Op>, usize, Vec<Value>)>,
+    /// An operation that waits for a lock.
+    parked: Option<Op>,
+    /// COMMIT was called and is not answered.
+    committing: bool,
+}
+
+/// A commit that is logged and not confirmed.
+#[derive(Clone, Debug)]
+struct Pending {
+    txn: TxnId,
+    lsn: Lsn,
+    /// `None` once the connection is gone: nobody is told, the locks still wait.
+    conn: Option<ConnId>,
+    values: Vec<Value>,
+}
+
+/// A partner in the principal role.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// Only pings sent since then count for leases: it is principal of this n since then.
+    since: Instant,
+    /// Progress of the copy.
+    pub stage: Stage,
+    /// Leases: until when this instance may serve through the partner, and through the witness. [OQ-3.1]
+    leases: [Option<Instant>; 2],
+    /// One other instance has durably answered "not synchronised" since the last restart and the last SYNCED: commits
+    /// need not wait for the mirror. Meaningful with a witness. [OQ-4.1]
+    exposed: bool,
+    /// The "not synchronised" that is being spread, and the channels it was sent on.
+    expose: Option<(Stamp, Version, Vec<ChannelId>)>,
+    /// Progress to SYNCHRONIZED.
+    pub sync: Sync,
+    /// The SYNCED that the witness has durably.
+    witness_synced: Option<Stamp>,
+    /// SYNCED was sent to the witness on this channel.
+    synced_sent: Vec<(Stamp, ChannelId)>,
+    /// The newest ARMED that was sent.
+    armed: Option<(Stamp, ChannelId)>,
+    /// The log stream, once the mirror has asked for log on this channel.
+    pub sending: Option<Sending>,
+    /// Rows may rest on commits below this mark that were never confirmed: nothing is served before they could be.
+    floor: Lsn,
+    /// The database is open to clients.
+    pub serving: bool,
+    /// Without a witness, a restarted principal tries its partner until then. [OQ-17]
+    alone_from: Instant,
+    clients: BTreeMap<ConnId, Client>,
+    owners: BTreeMap<TxnId, ConnId>,
+    pending: VecDeque<Pending>,
+    /// Transactions left unfinished by recovery or promotion are being undone.
+    undoing: bool,
+    /// Role sequence for replies.
+    n: crate::types::RoleSequence,
+    other: InstanceId,
+}
+
+/// Why an instance is principal: what it brings along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// It was principal before it restarted: no exposure right, and no haste. [OQ-4.1, OQ-17]
+    Restarted,
+    /// By a role switch: the record that made it owner says "not synchronised" elsewhere.
+    Switched,
+}
+
+impl Principal {
+    /// Principal from now on; the copy still has to be opened.
+    pub fn new(common: &Common, now: Instant, came: Came, other: InstanceId) -> Self {
+        let alone = crate::types::Micros::from_secs(u64::from(common.period_s()));
+        Principal {
+            since: now,
+            stage: Stage::Redo,
+            leases: [None; 2],
+            exposed: came == Came::Switched,
+            expose: None,
+            sync: Sync::No,
+            witness_synced: None,
+            synced_sent: Vec::new(),
+            armed: None,
+            sending: None,
+            floor: Lsn::ZERO,
+            serving: false,
+            alone_from: match came {
+                Came::Restarted => now + alone,
+                Came::Switched => now,
+            },
+            clients: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            pending: VecDeque::new(),
+            undoing: true,
+            n: common.n(),
+            other,
+        }
+    }
+
+    /// The copy is open: rows rest on everything in its log.
+    pub fn opened(&mut self, copy: &Copy) {
+        self.stage = Stage::Ready;
+        self.floor = copy.end_of_log();
+    }
+
+    /// May commits be confirmed without the mirror? [S-64 … S-68, OQ-4.1]
+    fn gate_open(&self, common: &Common) -> bool {
+        match common.shared().witness.value {
+            WitnessSetting::Off => self.sync == Sync::No || common.shared().safety.value == Safety::Off,
+            WitnessSetting::Set(_) | WitnessSetting::Leaving(_) => self.exposed,
+        }
+    }
+
+    /// Could a commit whose record ends below `mark` be confirmed?
+    fn confirmable(&self, common: &Common, copy: &Copy, mark: Lsn) -> bool {
+        copy.hardened() >= mark
+            && (self.gate_open(common) || self.sending.is_some_and(|s| s.acked >= mark))
+    }
+
+    /// May this instance answer clients at this moment? Asked for every answer. [OQ-3.1, INV-7]
+    fn may_serve(&self, cx: &Cx<'_>, common: &Common) -> bool {
+        if cx.bug(Bug::NoLeaseCheck) {
+            return self.stage == Stage::Ready;
+        }
+        let valid = |lease: Option<Instant>| lease.is_some_and(|until| cx.now < until);
+        let witness = common.shared().witness.value;
+        self.stage == Stage::Ready
+            && !common.keeper.switching()
+            && quorum::may_serve(witness, valid(self.leases[0]), valid(self.leases[1]))
+            && (witness != WitnessSetting::Off
+                || cx.now >= self.alone_from
+                || common.connected(self.other))
+    }
+
+    /// A ping of this instance has come back. [OQ-3.1]
+    pub fn echoed(&mut self, common: &Common, peer: InstanceId, echo: Instant, their_timeout_s: u16) {
+        if echo < self.since {
+            return;
+        }
+        let period = u64::from(common.period_s().min(their_timeout_s));
+        let until = echo + crate::types::Micros::from_secs(period);
+        let lease = &mut self.leases[usize::from(peer != self.other)];
+        *lease = (*lease).max(Some(until));
+    }
+
+    /// When the last valid lease ends, while serving.
+    pub fn next_timeout(&self, common: &Common) -> Option<Instant> {
+        let lease = match common.shared().witness.value {
+            WitnessSetting::Off => None,
+            WitnessSetting::Set(_) => self.leases[0].max(self.leases[1]),
+            WitnessSetting::Leaving(_) => self.leases[0],
+        };
+        let alone = (!self.serving).then_some(self.alone_from);
+        if self.serving { lease } else { alone }
+    }
+
+    /// The channel to a peer is gone. [FL-8, TR-16]
+    pub fn channel_down(&mut self, peer: InstanceId) {
+        if peer == self.other {
+            self.sending = None;
+            self.sync = Sync::No;
+            self.armed = None;
+        }
+    }
+
+    /// `mirroring_state` as far as this role decides it. [ST-9]
+    pub fn state(&self, cx_now: Instant, common: &Common, interval: crate::types::Micros) -> MirroringState {
+        match common.shared().safety.value {
+            Safety::Full => match self.sync {
+                Sync::Done(_) => MirroringState::Synchronized,
+                Sync::No | Sync::Waiting(_) | Sync::Recording(_) => MirroringState::Synchronizing,
+            },
+            // Caught up: nothing unsent is older than one interval. [decisions: constants]
+            Safety::Off => match self.sending {
+                Some(s) if cx_now.since(s.drained) <= interval => MirroringState::Synchronized,
+                _ => MirroringState::Synchronizing,
+            },
+        }
+    }
+
+    /// The mirror asks for log from here on. [S-30]
+    pub fn log_request(&mut self, cx: &Cx<'_>, copy: &mut Copy, from: Lsn) -> bool {
+        if from < copy.log_start() || from > copy.end_of_log() {
+            return false;
+        }
+        self.sending = Some(Sending { cursor: from, acked: from, drained: cx.now });
+        copy.set_mirror_hardened(Some(from));
+        true
+    }
+
+    /// The mirror has hardened log. [S-32]
+    pub fn log_ack(&mut self, copy: &mut Copy, hardened: Lsn) -> bool {
+        let Some(sending) = &mut self.sending else { return true };
+        if hardened > copy.end_of_log() {
+            return false;
+        }
+        if hardened > sending.acked {
+            sending.acked = hardened;
+            copy.set_mirror_hardened(Some(hardened));
+        }
+        true
+    }
+
+    /// Somebody has durably noted "not synchronised". [OQ-4.1]
+    pub fn expose_ok(&mut self, cx: &mut Cx<'_>, common: &Common, stamp: Stamp) {
+        if self.sync == Sync::No && self.expose.as_ref().is_some_and(|(asked, ..)| *asked == stamp) {
+            self.exposed = true;
+            self.expose = None;
+            cx.step(common.session, "exposed");
+        }
+    }
+
+    /// Somebody has durably noted "synchronised". [OQ-4.2]
+    pub fn synced_ok(&mut self, cx: &mut Cx<'_>, common: &Common, peer: InstanceId, stamp: Stamp) {
+        if peer != self.other {
+            self.witness_synced = Some(stamp);
+        } else if self.sync == Sync::Recording(stamp) {
+            self.sync = Sync::Done(stamp);
+            cx.step(common.session, "synchronized");
+        }
+    }
+
+    /// Whatever can go on goes on.
+    pub fn advance(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
+        if common.keeper.switching() || self.stage != Stage::Ready {
+            return;
+        }
+        self.send_log(cx, common, copy);
+        self.become_synchronized(cx, common, copy);
+        self.become_exposed(cx, common);
+        self.arm(cx, common);
+        self.open_or_close(cx, common, copy);
+        self.confirm(cx, common, copy);
+        if self.undoing && self.serving {
+            let undo = copy.undo_some(UNDO_RECORDS);
+            for txn in undo.finished {
+                let woken = copy.release(txn);
+                self.wake(cx, common, copy, woken);
+            }
+            self.undoing = undo.more;
+        }
+    }
+
+    /// More background undo is due at once.
+    pub fn wants_turn(&self) -> bool {
+        self.undoing && self.serving && self.stage == Stage::Ready
+    }
+
+    /// Log goes out as soon as it is sealed, concurrently with the local write. [S-40, S-70]
+    fn send_log(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &Copy) {
+        if !common.connected(self.other) || common.shared().suspended.value {
+            return;
+        }
+        let Some(sending) = &mut self.sending else { return };
+        while sending.cursor < copy.end_of_log()
+            && copy.unsent_bytes(sending.acked) - copy.unsent_bytes(sending.cursor)
+                < cx.tuning().send_window_bytes
+        {
+            let mut raw = Vec::new();
+            let mut first = None;
+            let mut end = sending.cursor;
+            for block in copy.blocks_after(sending.cursor) {
+                if !raw.is_empty() && raw.len() + block.bytes.len() > MAX_GROUP_BYTES {
+                    break;
+                }
+                first.get_or_insert(block.lsn);
+                end = block.end;
+                raw.extend_from_slice(&block.bytes);
+            }
+            let Some(first) = first else { break };
+            let message = Message::LogBlock {
+                first,
+                end,
+                raw_bytes: raw.len() as u32,
+                hardened: copy.hardened(),
+                bytes: crate::wire::compress(&raw),
+            };
+            common.send(cx, self.other, &message);
+            sending.cursor = end;
+        }
+        if sending.cursor >= copy.end_of_log() {
+            sending.drained = cx.now;
+        }
+    }
+
+    /// First new commits wait for the mirror, then it hardens what there is, then SYNCED is recorded. [OQ-4.2, P-6]
+    fn become_synchronized(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &Copy) {
+        let shared = *common.shared();
+        if !common.connected(self.other)
+            || shared.suspended.value
+            || shared.safety.value == Safety::Off
+            || self.sending.is_none()
+        {
+            return;
+        }
+        let acked = self.sending.expect("checked above").acked;
+        if self.sync == Sync::No && copy.unsent_bytes(acked) <= NEARLY_CAUGHT_UP_BYTES {
+            self.exposed = false;
+            self.expose = None;
+            self.sync = Sync::Waiting(copy.end_of_log());
+            cx.step(common.session, "synced.begin");
+        }
+        if let Sync::Waiting(target) = self.sync
+            && acked >= target
+            && copy.hardened() >= target
+        {
+            let n = common.n();
+            let version = common.keeper.change(cx.out, |r| r.shared.synchronized.set(n, true));
+            let stamp = common.shared().synchronized.stamp;
+            self.sync = Sync::Recording(stamp);
+            self.witness_synced = None;
+            common.send_when_durable(cx, version, self.other, Message::Synced { stamp });
+        }
+        let (Sync::Recording(stamp) | Sync::Done(stamp)) = self.sync else { return };
+        let version = common.keeper.version();
+        if let Some(witness) = shared.witness.value.counting()
+            && common.connected(witness)
+            && common.keeper.is_durable(version)
+            && let Some(channel) = common.channel(witness).and_then(|c| c.up())
+            && !self.synced_sent.contains(&(stamp, channel))
+        {
+            self.synced_sent = vec![(stamp, channel)];
+            common.send(cx, witness, &Message::Synced { stamp });
+        }
+    }
+
+    /// Without the mirror, commits go on only after one other instance has noted it. [OQ-4.1, P-5]
+    fn become_exposed(&mut self, cx: &mut Cx<'_>, common: &mut Common) {
+        let witness = common.shared().witness.value;
+        if witness == WitnessSetting::Off || self.exposed || self.sync != Sync::No {
+            return;
+        }
+        if cx.bug(Bug::NoExpose) {
+            self.exposed = true;
+            return;
+        }
+        if self.expose.is_none() {
+            let n = common.n();
+            let version = common.keeper.change(cx.out, |r| r.shared.synchronized.set(n, false));
+            self.expose = Some((common.shared().synchronized.stamp, version, Vec::new()));
+        }
+        let (stamp, version, mut sent) = self.expose.take().expect("set above");
+        if common.keeper.is_durable(version) {
+            let helpers = witness.counting().into_iter().chain([self.other]);
+            for peer in helpers {
+                let Some(channel) = common.channel(peer).and_then(|c| c.up()) else { continue };
+                if common.connected(peer) && !sent.contains(&channel) {
+                    sent.push(channel);
+                    common.send(cx, peer, &Message::Expose { stamp });
+                    cx.step(common.session, "expose.sent");
+                }
+            }
+        }
+        self.expose = Some((stamp, version, sent));
+    }
+
+    /// Mirror and witness both hold SYNCED and see the same channel between them: the mirror may be armed.
+    /// [OQ-4.2, OQ-15]
+    fn arm(&mut self, cx: &mut Cx<'_>, common: &mut Common) {
+        let Sync::Done(stamp) = self.sync else { return };
+        let Some(witness) = common.shared().witness.value.counting() else { return };
+        if self.witness_synced != Some(stamp) || !common.connected(witness) || !common.connected(self.other) {
+            return;
+        }
+        let view = |of: InstanceId, towards: InstanceId| {
+            let other = common.channel(of)?.other?;
+            (other.peer == towards).then_some(other.up).flatten()
+        };
+        let (Some(channel), Some(same)) = (view(self.other, witness), view(witness, self.other)) else {
+            return;
+        };
+        if channel == same && self.armed != Some((stamp, channel)) {
+            self.armed = Some((stamp, channel));
+            common.send(cx, self.other, &Message::Armed { stamp, channel });
+        }
+    }
+
+    /// Serving starts and ends with the right to serve. [Q-5, Q-13]
+    fn open_or_close(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
+        let may = self.may_serve(cx, common);
+        if self.serving && !may {
+            cx.step(common.session, "lease.lost");
+            self.close(cx, common, Some(copy));
+        } else if !self.serving && may && self.confirmable(common, copy, self.floor) {
+            self.serving = true;
+            cx.out.push(Effect::Notice(Notice::Serving { session: common.session, open: true }));
+        }
+    }
+
+    /// Users are thrown out; what they had begun is rolled back, what they had committed keeps waiting. [Q-5, OQ-5]
+    pub fn close(&mut self, cx: &mut Cx<'_>, common: &Common, copy: Option<&mut Copy>) {
+        if self.serving {
+            self.serving = false;
+            cx.out.push(Effect::Notice(Notice::Serving { session: common.session, open: false }));
+        }
+        let clients = std::mem::take(&mut self.clients);
+        self.owners.clear();
+        for pending in &mut self.pending {
+            pending.conn = None;
+        }
+        let mut open = Vec::new();
+        for (conn, client) in clients {
+            cx.out.push(Effect::Disconnect { conn });
+            open.extend(client.txn.filter(|_| !client.committing));
+        }
+        if let Some(copy) = copy {
+            for txn in open {
+                copy.rollback(txn);
+                let woken = copy.release(txn);
+                debug_assert!(woken.iter().all(|t| !self.owners.contains_key(t)), "nobody is connected");
+            }
+        }
+    }
+
+    /// Tells clients "committed", and nobody else does: own log flushed, and the mirror's where it is needed, and the
+    /// right to serve at this very moment. [S-64 … S-70, P-5]
+    fn confirm(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
+        while let Some(first) = self.pending.front() {
+            // A record below an exclusive mark is covered by it.
+            let local = copy.hardened() > first.lsn;
+            let mirrored =
+                self.gate_open(common) || self.sending.is_some_and(|s| s.acked > first.lsn);
+            if !local || !mirrored {
+                break;
+            }
+            let done = self.pending.pop_front().expect("looked at it");
+            if let Some(conn) = done.conn {
+                let branch = copy.branches().branch_at(done.lsn).expect("a record lies on a branch");
+                let reply =
+                    Reply::Committed { n: self.n, at: done.lsn, branch, values: done.values };
+                cx.out.push(Effect::Reply { conn, reply });
+                if let Some(client) = self.clients.get_mut(&conn) {
+                    *client = Client::default();
+                }
+            }
+            self.owners.remove(&done.txn);
+            let woken = copy.release(done.txn);
+            self.wake(cx, common, copy, woken);
+        }
+    }
+
+    /// Something on a client connection.
+    pub fn client(
+        &mut self,
+        cx: &mut Cx<'_>,
+        common: &mut Common,
+        copy: &mut Copy,
+        conn: ConnId,
+        event: ClientEvent,
+    ) {
+        // A process that was frozen finds its lease gone before it answers anything. [OQ-3.1, FL-15]
+        self.open_or_close(cx, common, copy);
+        match event {
+            ClientEvent::Open { .. } => {
+                let reply = if self.serving {
+                    self.clients.insert(conn, Client::default());
+                    Reply::Connected { n: self.n, partner: self.other }
+                } else {
+                    let error = if self.stage == Stage::Ready { 955 } else { 956 };
+                    Reply::Refused { error }
+                };
+                cx.out.push(Effect::Reply { conn, reply });
+            }
+            ClientEvent::Closed => self.client_gone(cx, common, copy, conn),
+            ClientEvent::Request(request) => {
+                if self.clients.contains_key(&conn) {
+                    self.request(cx, common, copy, conn, request);
+                } else {
+                    cx.out.push(Effect::Disconnect { conn });
+                }
+            }
+        }
+    }
+
+    fn client_gone(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy, conn: ConnId) {
+        let Some(client) = self.clients.remove(&conn) else { return };
+        let Some(txn) = client.txn else { return };
+        self.owners.remove(&txn);
+        if client.committing {
+            for pending in self.pending.iter_mut().filter(|p| p.txn == txn) {
+                pending.conn = None;
+            }
+            return;
+        }
+        copy.rollback(txn);
+        let woken = copy.release(txn);
+        self.wake(cx, common, copy, woken);
+    }
+
+    fn request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        common: &mut Common,
+        copy: &mut Copy,
+        conn: ConnId,
+        request: Request,
+    ) {
+        let client = self.clients.get_mut(&conn).expect("the caller looked");
+        let busy = client.parked.is_some() || client.committing;
+        match request {
+            Request::Begin(txn) if client.txn.is_none() && !busy => {
+                client.txn = Some(txn);
+                self.owners.insert(txn, conn);
+                copy.begin(txn);
+                cx.out.push(Effect::Reply { conn, reply: Reply::Begun { n: self.n } });
+            }
+            Request::Batch(txn, ops) if client.txn.is_none() && !busy => {
+                client.txn = Some(txn);
+                client.batch = Some((ops, 0, Vec::new()));
+                self.owners.insert(txn, conn);
+                copy.begin(txn);
+                self.run_batch(cx, common, copy, conn);
+            }
+            Request::Execute(op) if client.txn.is_some() && !busy => {
+                self.execute(cx, common, copy, conn, op);
+            }
+            Request::Commit if client.txn.is_some() && !busy => {
+                self.commit(cx, common, copy, conn, Vec::new());
+            }
+            Request::Rollback if client.txn.is_some() && !busy => {
+                let txn = client.txn.take().expect("guarded");
+                copy.rollback(txn);
+                cx.out.push(Effect::Reply { conn, reply: Reply::RolledBack { n: self.n } });
+                self.owners.remove(&txn);
+                let woken = copy.release(txn);
+                self.wake(cx, common, copy, woken);
+            }
+            // Out of protocol: such a client is cut off, as a server cuts off a broken stream.
+            Request::Begin(_) | Request::Batch(..) | Request::Execute(_) | Request::Commit | Request::Rollback => {
+                cx.out.push(Effect::Disconnect { conn });
+                self.client_gone(cx, common, copy, conn);
+            }
+        }
+    }
+
+    /// One operation of an interactive transaction.
+    fn execute(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy, conn: ConnId, op: Op) {
+        let client = self.clients.get_mut(&conn).expect("only connected clients execute");
+        let txn = client.txn.expect("only inside a transaction");
+        match copy.execute(txn, &op) {
+            Executed::Done(value) => {
+                cx.out.push(Effect::Reply { conn, reply: Reply::Done { n: self.n, value } });
+            }
+            Executed::Wait => client.parked = Some(op),
+            Executed::Deadlock => self.fail(cx, common, copy, conn, 1205),
+            Executed::LogFull => self.fail(cx, common, copy, conn, 9002),
+            Executed::TooLong => self.fail(cx, common, copy, conn, 8152),
+        }
+    }
+
+    /// The rest of a batch, as far as locks allow.
+    fn run_batch(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy, conn: ConnId) {
+        let client = self.clients.get_mut(&conn).expect("only connected clients run batches");
+        let txn = client.txn.expect("a batch is a transaction");
+        let (ops, mut next, mut values) = client.batch.take().expect("called for batches");
+        while next < ops.len() {
+            match copy.execute(txn, &ops[next]) {
+                Executed::Done(value) => {
+                    values.push(value);
+                    next += 1;
+                }
+                Executed::Wait => {
+                    client.parked = Some(ops[next].clone());
+                    client.batch = Some((ops, next, values));
+                    return;
+                }
+                Executed::Deadlock => return self.fail(cx, common, copy, conn, 1205),
+                Executed::LogFull => return self.fail(cx, common, copy, conn, 9002),
+                Executed::TooLong => return self.fail(cx, common, copy, conn, 8152),
+            }
+        }
+        self.commit(cx, common, copy, conn, values);
+    }
+
+    /// The transaction is rolled back and the client told why.
+    fn fail(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy, conn: ConnId, error: u32) {
+        let client = self.clients.get_mut(&conn).expect("only connected clients fail");
+        let txn = client.txn.take().expect("only inside a transaction");
+        *client = Client::default();
+        copy.rollback(txn);
+        cx.out.push(Effect::Reply { conn, reply: Reply::Failed { n: self.n, error } });
+        self.owners.remove(&txn);
+        let woken = copy.release(txn);
+        self.wake(cx, common, copy, woken);
+    }
+
+    fn commit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        common: &mut Common,
+        copy: &mut Copy,
+        conn: ConnId,
+        values: Vec<Value>,
+    ) {
+        let client = self.clients.get_mut(&conn).expect("only connected clients commit");
+        let txn = client.txn.expect("only inside a transaction");
+        match copy.commit(txn) {
+            Committing::Logged(lsn) => {
+                client.committing = true;
+                self.pending.push_back(Pending { txn, lsn, conn: Some(conn), values });
+                copy.want_flush();
+            }
+            Committing::ReadOnly => {
+                // Commits are confirmed in log order and keep their locks until then, so what was read is exactly
+                // what lies before the oldest unconfirmed one.
+                let at = self.pending.front().map_or(copy.end_of_log(), |p| p.lsn);
+                let branch = copy.branches().last().0;
+                *client = Client::default();
+                cx.out.push(Effect::Reply {
+                    conn,
+                    reply: Reply::Committed { n: self.n, at, branch, values },
+                });
+                self.owners.remove(&txn);
+                let woken = copy.release(txn);
+                self.wake(cx, common, copy, woken);
+            }
+        }
+    }
+
+    /// Transactions whose lock has come go on.
+    fn wake(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy, woken: Vec<TxnId>) {
+        for txn in woken {
+            let Some(&conn) = self.owners.get(&txn) else { continue };
+            let Some(client) = self.clients.get_mut(&conn) else { continue };
+            let Some(op) = client.parked.take() else { continue };
+            if client.batch.is_some() {
+                self.run_batch(cx, common, copy, conn);
+            } else {
+                self.execute(cx, common, copy, conn, op);
+            }
+        }
+    }
+
+    /// SAFETY has become OFF or FULL: the way to SYNCHRONIZED starts anew. [S-74]
+    pub fn safety_changed(&mut self) {
+        self.sync = Sync::No;
+        self.armed = None;
+    }
+
+    /// Leases valid at `now`, through partner and witness: for views and statements.
+    pub fn leases(&self, now: Instant) -> [bool; 2] {
+        self.leases.map(|l| l.is_some_and(|until| now < until))
+    }
+}
