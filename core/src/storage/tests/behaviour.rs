@@ -1,0 +1,1 @@
+//! Single behaviours, each by its rule.
