@@ -87,7 +87,7 @@ impl Instance {
     pub fn next_timeout(&self) -> Option<Instant> {
         let sessions = self.places.values().filter_map(|place| match place {
             Place::Partner(p) => p.next_timeout(self.now, &self.config.tuning),
-            Place::Seat(s) => Some(s.next_timeout(&self.config.tuning)),
+            Place::Seat(s) => Some(s.next_timeout(self.now, &self.config.tuning)),
             Place::Loading { .. } | Place::Broken => None,
         });
         sessions.chain(self.transport.next_timeout()).min()

@@ -10,6 +10,7 @@ pub mod control;
 pub mod instance;
 pub mod io;
 pub mod message;
+pub mod prepared;
 pub mod record;
 pub mod session;
 pub mod storage;

@@ -77,8 +77,7 @@ impl Seat {
     fn record(&mut self, cx: &mut Cx<'_>, peer: InstanceId, theirs: &RoleRecord, _log: Option<LogPosition>) {
         let mine = *self.common.shared();
         if let Some(channel) = self.common.channel_mut(peer) {
-            channel.started = true;
-            channel.theirs = Some(*theirs);
+            channel.start(theirs);
         }
         if theirs.n > mine.n {
             let mut adopted = *theirs;
@@ -261,8 +260,8 @@ impl Seat {
     }
 
     /// When [`Seat::tick`] has something to do.
-    pub fn next_timeout(&self, cx_tuning: &crate::config::Tuning) -> Instant {
-        self.common.next_timeout(cx_tuning)
+    pub fn next_timeout(&self, now: Instant, tuning: &crate::config::Tuning) -> Instant {
+        self.common.next_timeout(now, tuning)
     }
 
     /// What the witness's view shows.

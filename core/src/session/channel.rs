@@ -101,6 +101,13 @@ impl Channel {
         self.gone || now >= self.heard + patience
     }
 
+    /// The peer's record has come: START is done, and the peer gets a ping at once.
+    pub fn start(&mut self, theirs: &RoleRecord) {
+        self.prompt |= !self.started;
+        self.started = true;
+        self.theirs = Some(*theirs);
+    }
+
     fn down(&mut self) {
         self.id = None;
         self.started = false;
@@ -448,17 +455,18 @@ impl Common {
     }
 
     /// The earliest time at which pings, silence or a declaration of loss need a look.
-    pub fn next_timeout(&self, tuning: &Tuning) -> Instant {
+    pub fn next_timeout(&self, now: Instant, tuning: &Tuning) -> Instant {
         let patience = self.patience(tuning);
-        let mut at = if self.channels.iter().any(|c| c.started) { self.next_ping } else { Instant(u64::MAX) };
+        // While a switch is on its way to the disk nothing is said, so no ping is due.
+        let pinging = self.channels.iter().any(|c| c.started) && !self.keeper.switching();
+        let mut at = if pinging { self.next_ping } else { Instant(u64::MAX) };
         for channel in &self.channels {
             if channel.id.is_some() {
                 at = at.min(channel.heard.max(channel.opened) + patience);
             }
             if !channel.gone {
                 let lost_at = channel.heard + patience;
-                // Once it has passed, whoever needs the declaration asks again every ping interval.
-                if lost_at > self.next_ping {
+                if lost_at > now {
                     at = at.min(lost_at);
                 }
             }

@@ -56,6 +56,8 @@ pub struct Mirror {
     /// SYNCED was answered on this channel: the mirror shows SYNCHRONIZED.
     pub synchronized: bool,
     acked: Lsn,
+    /// A flush of the fetched pages was asked for.
+    pub flushing_pages: bool,
     redo_credit: u64,
     redo_at: Instant,
 }
@@ -76,6 +78,7 @@ impl Mirror {
             principal_state: None,
             synchronized: false,
             acked: Lsn::ZERO,
+            flushing_pages: false,
             redo_credit: REDO_BURST_BYTES,
             redo_at: now,
         }
@@ -148,7 +151,7 @@ impl Mirror {
             let message = Message::LogAck {
                 hardened: copy.end_of_log(),
                 redone: copy.redone(),
-                redo_queue_bytes: copy.unsent_bytes(copy.redone()),
+                redo_queue_bytes: copy.redo_queue_bytes(),
             };
             common.send(cx, principal, &message);
             return true;
@@ -167,7 +170,7 @@ impl Mirror {
         let message = Message::LogAck {
             hardened: copy.hardened(),
             redone: copy.redone(),
-            redo_queue_bytes: copy.unsent_bytes(copy.redone()),
+            redo_queue_bytes: copy.redo_queue_bytes(),
         };
         common.send(cx, principal, &message);
     }
@@ -187,7 +190,7 @@ impl Mirror {
         }
         if copy.redone() < copy.hardened() && self.redo_credit > 0 {
             let applied = copy.redo(self.redo_credit as usize);
-            self.redo_credit = self.redo_credit.saturating_sub(applied as u64);
+            self.redo_credit = self.redo_credit.saturating_sub(applied.bytes as u64);
         }
     }
 

@@ -5,7 +5,6 @@ use super::mirror::{Claim, Elected, Mirror};
 use super::principal::{Came, Principal, Stage, Sync};
 use super::reconcile::Rejoin;
 use super::statements::Ongoing;
-use crate::bugs::Bug;
 use crate::io::{ClientEvent, ConnId, DiskResult, Effect, Notice, Reply};
 use crate::message::{ChannelId, LogPosition, Message, RoleRecord};
 use crate::record::Keeper;
@@ -189,8 +188,7 @@ impl Partner {
         let mine = *self.common.shared();
         let first = self.common.channel(peer).is_some_and(|c| !c.started);
         if let Some(channel) = self.common.channel_mut(peer) {
-            channel.started = true;
-            channel.theirs = Some(*theirs);
+            channel.start(theirs);
         }
         if theirs.n > mine.n {
             self.adopt(cx, theirs);
@@ -504,9 +502,9 @@ impl Partner {
                     m.acknowledge(cx, &mut self.common, copy, owner);
                 }
             }
-            CopyEvent::CheckpointDone(lsn) => {
-                if let (RoleData::Mirror(m), Some(copy)) = (&mut self.role, &self.copy) {
-                    m.finish_undo(cx, &mut self.common, copy, lsn);
+            CopyEvent::CheckpointDone(_) => {
+                if let RoleData::Mirror(m) = &mut self.role {
+                    m.flushing_pages = false;
                 }
             }
             CopyEvent::CutDone => {
@@ -561,7 +559,9 @@ impl Partner {
                 RoleData::Principal(p) => match p.stage {
                     Stage::Redo => {
                         // After a switch the rest of the redo queue comes first; a recovered copy has none.
-                        copy.redo(usize::MAX);
+                        if !Mirror::redo_finished(copy) {
+                            copy.redo(usize::MAX);
+                        }
                         if Mirror::redo_finished(copy) && !self.common.keeper.switching() {
                             copy.promote();
                             let n = self.common.n();
@@ -589,6 +589,7 @@ impl Partner {
                 RoleData::Mirror(m) => {
                     m.redo(cx, copy);
                     m.reconcile(cx, &mut self.common, copy, self.other);
+                    m.finish_undo(cx, &mut self.common, copy);
                     if let Some(witness) = witness {
                         m.claim(cx, &mut self.common, copy, self.other, witness);
                     }
@@ -761,13 +762,13 @@ impl Partner {
 
     /// When [`Partner::advance`] has something to do.
     pub fn next_timeout(&self, now: Instant, tuning: &crate::config::Tuning) -> Option<Instant> {
-        let mut at = self.common.next_timeout(tuning);
+        let mut at = self.common.next_timeout(now, tuning);
         match &self.role {
             RoleData::Principal(p) => {
                 if p.wants_turn() {
                     at = at.min(now);
                 }
-                at = p.next_timeout(&self.common).map_or(at, |t| at.min(t));
+                at = p.next_timeout(now, &self.common).map_or(at, |t| at.min(t));
             }
             RoleData::Mirror(m) => {
                 at = m.next_timeout(now, self.copy.as_ref()).map_or(at, |t| at.min(t));

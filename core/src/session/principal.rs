@@ -207,13 +207,13 @@ impl Principal {
     }
 
     /// When the last valid lease ends, while serving.
-    pub fn next_timeout(&self, common: &Common) -> Option<Instant> {
+    pub fn next_timeout(&self, now: Instant, common: &Common) -> Option<Instant> {
         let lease = match common.shared().witness.value {
             WitnessSetting::Off => None,
             WitnessSetting::Set(_) => self.leases[0].max(self.leases[1]),
             WitnessSetting::Leaving(_) => self.leases[0],
         };
-        let alone = (!self.serving).then_some(self.alone_from);
+        let alone = (!self.serving && self.alone_from > now).then_some(self.alone_from);
         if self.serving { lease } else { alone }
     }
 
@@ -607,7 +607,6 @@ impl Principal {
             Executed::Wait => client.parked = Some(op),
             Executed::Deadlock => self.fail(cx, common, copy, conn, 1205),
             Executed::LogFull => self.fail(cx, common, copy, conn, 9002),
-            Executed::TooLong => self.fail(cx, common, copy, conn, 8152),
         }
     }
 
@@ -629,7 +628,6 @@ impl Principal {
                 }
                 Executed::Deadlock => return self.fail(cx, common, copy, conn, 1205),
                 Executed::LogFull => return self.fail(cx, common, copy, conn, 9002),
-                Executed::TooLong => return self.fail(cx, common, copy, conn, 8152),
             }
         }
         self.commit(cx, common, copy, conn, values);

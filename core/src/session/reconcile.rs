@@ -185,13 +185,17 @@ impl Mirror {
         self.reconcile(cx, common, copy, principal);
     }
 
-    /// The copy is consistent and on the disk: the undo is over. [OQ-21]
-    pub fn finish_undo(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &Copy, checkpoint: Lsn) {
-        let over = common.keeper.record().undo.as_ref().is_some_and(|undo| {
-            self.rejoin == Rejoin::Receiving && copy.redone() >= undo.target && checkpoint >= undo.target
-        });
-        if over {
+    /// The copy is consistent and its fetched pages are on the disk: the undo is over. [OQ-21]
+    pub fn finish_undo(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
+        let Some(undo) = &common.keeper.record().undo else { return };
+        if self.rejoin != Rejoin::Receiving || copy.redone() < undo.target {
+            return;
+        }
+        if copy.installs_durable() {
             common.keeper.change(cx.out, |r| r.undo = None);
+        } else if !self.flushing_pages {
+            self.flushing_pages = true;
+            copy.checkpoint_now();
         }
     }
 }
