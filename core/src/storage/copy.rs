@@ -73,6 +73,9 @@ pub struct Copy {
     pub(super) restart_point: Option<CheckpointMark>,
     /// What the mirror is known to have hardened; nothing it might lack is truncated. [INV-8]
     pub(super) mirror_hardened: Lsn,
+    /// A mirror whose log is known to be a prefix of its principal's: it has received some or was cut. Before that,
+    /// what it has beyond the other's log may still be cut.
+    pub(super) follows: bool,
     /// Pages installed and not yet durable.
     pub(super) installed: BTreeSet<PageId>,
     pub(super) failed: bool,
@@ -98,6 +101,7 @@ impl Copy {
         self.log.branches.drop_beyond(first);
         self.log.branches.push(branch, first);
         self.side = Side::Principal;
+        self.follows = false;
     }
     /// End (exclusive) of the log sealed or received.
     pub fn end_of_log(&self) -> Lsn {

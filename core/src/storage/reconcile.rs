@@ -47,9 +47,11 @@ impl Copy {
         self.log.seal();
         self.redone = self.log.end();
         self.side = Side::Mirror;
+        self.follows = false;
         self.txns.abandon();
         self.locks.clear();
         self.abandon_unlogged_checkpoint();
+        self.restart_point = self.missed_checkpoint();
         self.checkpoint_requested = false;
         self.log_was_full = false;
     }
@@ -64,8 +66,8 @@ impl Copy {
             self.demote();
         }
         self.side = Side::Mirror;
+        self.follows = true;
         self.abandon_checkpoint();
-        self.restart_point = None;
         self.log.cut(at);
         self.bytes_at_checkpoint = self.bytes_at_checkpoint.min(self.log.total_bytes());
         self.redone = self.redone.min(self.log.end());
@@ -76,6 +78,7 @@ impl Copy {
         let boot = self.boot_below(at);
         self.rebuild_transactions(boot.min_lsn);
         self.boot.put(boot, Purpose::Cut);
+        self.restart_point = self.missed_checkpoint();
         self.pump(out);
     }
 

@@ -182,6 +182,7 @@ impl Copy {
             log_was_full: false,
             bytes_at_checkpoint: 0,
             mirror_hardened: Lsn::ZERO,
+            follows: false,
             installed: BTreeSet::new(),
             failed: false,
         };

@@ -235,7 +235,7 @@ proptest! {
     /// Whatever crashes, the mirror is a prefix of its principal, what both have hardened is never lost, and pages are
     /// equal at equal LSN. [P-10, P-11, P-12, P-16, INV-10, OQ-21, OQ-68]
     #[test]
-    fn copies_agree_after_any_history(steps in prop::collection::vec(step(), 1..300)) {
+    fn copies_agree_after_any_history(steps in prop::collection::vec(step(), 1..900)) {
         let mut pair = Pair::new();
         steps.into_iter().for_each(|step| pair.run(step));
         pair.finish();

@@ -159,7 +159,7 @@ proptest! {
     /// After a crash at any point the rows are exactly those of the transactions whose commit is in the log, and every
     /// confirmed one is. [P-1, P-8, P-11, OQ-57, OQ-58]
     #[test]
-    fn recovery_keeps_exactly_what_was_committed(actions in prop::collection::vec(action(), 1..250)) {
+    fn recovery_keeps_exactly_what_was_committed(actions in prop::collection::vec(action(), 1..900)) {
         run(actions);
     }
 }
