@@ -41,7 +41,12 @@ impl Boot {
             return None;
         }
         let lsn = |at| Lsn::from_raw(field_u64(sector, at));
-        Some(Boot { sequence: field_u64(sector, 8), checkpoint: lsn(16), min_lsn: lsn(24), log_start: lsn(32) })
+        Some(Boot {
+            sequence: field_u64(sector, 8),
+            checkpoint: lsn(16),
+            min_lsn: lsn(24),
+            log_start: lsn(32),
+        })
     }
 
     /// The newest valid record of the file.
@@ -81,13 +86,18 @@ impl BootFile {
     pub fn durable(&self) -> &Boot {
         &self.durable
     }
+    /// The newest record issued. It may become durable.
+    pub fn newest_issued(&self) -> &Boot {
+        self.writing.as_ref().map_or(&self.durable, |(_, boot, _)| boot)
+    }
     pub fn is_idle(&self) -> bool {
         self.writing.is_none() && self.waiting.is_none()
     }
     /// A cut waits for its boot record; no block may be written over the log that is still named.
     pub fn is_cutting(&self) -> bool {
         let cuts = |purpose: &Purpose| *purpose == Purpose::Cut;
-        self.writing.as_ref().is_some_and(|(_, _, p)| cuts(p)) || self.waiting.as_ref().is_some_and(|(_, p)| cuts(p))
+        self.writing.as_ref().is_some_and(|(_, _, p)| cuts(p))
+            || self.waiting.as_ref().is_some_and(|(_, p)| cuts(p))
     }
     /// Writes `boot` next; what waited is replaced. Its sequence is set here.
     pub fn put(&mut self, boot: Boot, purpose: Purpose) {

@@ -56,6 +56,14 @@ impl BranchTable {
         self.entries.drain(..in_force);
     }
 
+    /// Takes over another copy's table of the same history. Older branches stay: the own log may begin earlier than the
+    /// other's.
+    pub fn adopt(&mut self, other: BranchTable) {
+        let (oldest, _) = other.entries[0];
+        self.entries.retain(|(branch, _)| *branch < oldest);
+        self.entries.extend(other.entries);
+    }
+
     /// Where `branch` ends (exclusive) in a log that ends at `own_end`; `None` when the table lacks it.
     pub fn end_of(&self, branch: Branch, own_end: Lsn) -> Option<Lsn> {
         let at = self.entries.iter().position(|(b, _)| *b == branch)?;
@@ -103,6 +111,13 @@ mod tests {
         assert_eq!(t.entries(), table(&[(1, 1, 8), (2, 0, 9)]).entries());
         t.prune_below(at(1));
         assert_eq!(t.entries().len(), 2);
+    }
+
+    #[test]
+    fn an_adopted_table_keeps_what_the_other_has_pruned() {
+        let mut own = table(&[(1, 0, 2), (1, 1, 8), (1, 2, 9)]);
+        own.adopt(table(&[(1, 1, 8), (2, 0, 12)]));
+        assert_eq!(own, table(&[(1, 0, 2), (1, 1, 8), (2, 0, 12)]));
     }
 
     /// The mirror hardened blocks that the principal lost in a crash. [OQ-68, F3]

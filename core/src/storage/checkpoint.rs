@@ -142,7 +142,11 @@ impl Copy {
         assert!(self.checkpoint.is_none(), "one checkpoint at a time");
         let ids: Vec<PageId> = self.pages.take_dirty().into_iter().collect();
         let mut images = Vec::with_capacity(ids.len() * PAGE_BYTES);
-        let mut newest = Lsn::ZERO;
+        // A boot record names only what is hardened.
+        let mut newest = match kind {
+            Kind::Restart { mark, .. } => mark.record,
+            Kind::Principal { .. } | Kind::Pages => Lsn::ZERO,
+        };
         let own_end = self.log.next_record();
         for id in &ids {
             let page = self.pages.get(*id).expect("a dirty page is resident");
@@ -275,9 +279,20 @@ impl Copy {
         }
     }
 
+    /// The newest checkpoint record that redo has passed and no boot record names. The other partner may have truncated
+    /// its log because of it, so this copy must follow, or its ring might have no place for the other's log.
+    pub(super) fn missed_checkpoint(&self) -> Option<CheckpointMark> {
+        let newest = self.checkpoints.iter().rev().find(|c| c.record < self.redone)?;
+        (newest.record > self.boot.newest_issued().checkpoint).then_some(*newest)
+    }
+
     /// As [`Copy::abandon_checkpoint`], but a boot record already on its way may arrive: its checkpoint is in the log.
     pub(super) fn abandon_unlogged_checkpoint(&mut self) {
-        if self.checkpoint.as_ref().is_some_and(|c| c.stage != Stage::Boot && matches!(c.kind, Kind::Principal { .. })) {
+        if self
+            .checkpoint
+            .as_ref()
+            .is_some_and(|c| c.stage != Stage::Boot && matches!(c.kind, Kind::Principal { .. }))
+        {
             self.abandon_checkpoint();
         }
     }
@@ -290,19 +305,17 @@ impl Copy {
     }
 
     /// The first block to keep when `upto` is the newest checkpoint record the boot record may name: the beginning of
-    /// the checkpoint before the newest that both this copy and, on a principal, the mirror hold. [S-48, INV-8]
+    /// the checkpoint before the newest that both this copy and the other partner hold. [S-48, INV-8]
     fn truncation_point(&self, upto: Lsn) -> Lsn {
-        let held = |c: &&CheckpointMark| match self.side {
-            Side::Principal => c.record <= upto && c.record < self.mirror_hardened,
-            Side::Mirror | Side::Undecided => c.record <= upto,
-        };
+        let held =
+            |c: &&CheckpointMark| c.record <= upto && (self.follows || c.record < self.mirror_hardened);
         let before = self.checkpoints.iter().rev().filter(held).nth(1);
         before.map_or(self.log_start(), |c| self.log.block_start(c.min_lsn).max(self.log_start()))
     }
 
     /// Rewrites the boot record when that frees a virtual log file, as when the mirror has caught up.
     fn truncate_if_allowed(&mut self) {
-        if self.side != Side::Principal || !self.boot.is_idle() {
+        if self.side == Side::Undecided || !self.boot.is_idle() {
             return;
         }
         let boot = *self.boot.durable();

@@ -73,6 +73,9 @@ pub struct Copy {
     pub(super) restart_point: Option<CheckpointMark>,
     /// What the mirror is known to have hardened; nothing it might lack is truncated. [INV-8]
     pub(super) mirror_hardened: Lsn,
+    /// A mirror whose log is known to be a prefix of its principal's: it has received some or was cut. Before that,
+    /// what it has beyond the other's log may still be cut.
+    pub(super) follows: bool,
     /// Pages installed and not yet durable.
     pub(super) installed: BTreeSet<PageId>,
     pub(super) failed: bool,
@@ -83,9 +86,10 @@ impl Copy {
     pub fn branches(&self) -> &BranchTable {
         &self.log.branches
     }
-    /// Replaces the table, after log of a new branch was announced.
+    /// Adopts the principal's table, after it announced a new branch. What the principal has pruned and the own log
+    /// still needs stays.
     pub fn set_branches(&mut self, table: BranchTable) {
-        self.log.branches = table;
+        self.log.branches.adopt(table);
         self.log.branches.prune_below(self.log_start());
     }
     /// The principal's later blocks carry `branch`, which must be durable in the session record before they are
@@ -97,6 +101,7 @@ impl Copy {
         self.log.branches.drop_beyond(first);
         self.log.branches.push(branch, first);
         self.side = Side::Principal;
+        self.follows = false;
     }
     /// End (exclusive) of the log sealed or received.
     pub fn end_of_log(&self) -> Lsn {
@@ -250,7 +255,13 @@ impl Copy {
         assert!(boot.log_start <= boot.min_lsn, "log that recovery needs is kept");
         assert!(boot.min_lsn <= boot.checkpoint, "a checkpoint begins before its record");
         assert!(self.redone <= self.log.end() || self.side == Side::Principal, "redo follows the log");
-        assert!(self.checkpoints.iter().is_sorted_by_key(|c| c.record), "checkpoints are in the order of the log");
-        assert!(self.checkpoints.iter().all(|c| c.min_lsn <= c.record), "a checkpoint begins before its record");
+        assert!(
+            self.checkpoints.iter().is_sorted_by_key(|c| c.record),
+            "checkpoints are in the order of the log"
+        );
+        assert!(
+            self.checkpoints.iter().all(|c| c.min_lsn <= c.record),
+            "a checkpoint begins before its record"
+        );
     }
 }

@@ -4,13 +4,14 @@
 //! each transaction's last record and some for checkpoints are kept free; commits, rollbacks and checkpoints therefore
 //! never find the log full. [P-13]
 
+use super::block::HEADER_BYTES;
 use super::checkpoint::CHECKPOINT_SECTORS;
 use super::copy::{Copy, Side};
 use super::lock::{Granted, Mode};
-use super::record::Record;
+use super::record::{RECORD_BYTES_MAX, Record};
 use super::txn::{TxnState, UndoEntry};
-use crate::types::{Lsn, TxnId, Value};
-use crate::{io::Op, types::Key};
+use crate::io::{Op, SECTOR_BYTES};
+use crate::types::{Key, Lsn, TxnId, Value};
 
 /// The outcome of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub struct Undo {
     /// Is there more to undo?
     pub more: bool,
 }
+
+const _: () = assert!(HEADER_BYTES + RECORD_BYTES_MAX <= SECTOR_BYTES, "a record fits a sector of its own");
 
 impl Copy {
     /// Begins a client's transaction. Its Begin record is logged with its first change.
@@ -150,7 +153,8 @@ impl Copy {
     /// Undoes the newest change of `txn`; `false` when there is none.
     fn compensate(&mut self, txn: TxnId) -> bool {
         let entry = self.txns.get(txn).expect("a transaction being undone").undo.split_last();
-        let Some((UndoEntry { key, before, .. }, earlier)) = entry.map(|(last, rest)| (last.clone(), rest)) else {
+        let Some((UndoEntry { key, before, .. }, earlier)) = entry.map(|(last, rest)| (last.clone(), rest))
+        else {
             return false;
         };
         let after = before.as_ref().map(|v| &v.0[..]);

@@ -147,7 +147,8 @@ impl Locks {
         while let Some(waiter) = open.pop() {
             let Some(key) = self.waits.get(&waiter) else { continue };
             let row = &self.rows[key];
-            let at = row.queue.iter().position(|(t, _)| *t == waiter).expect("a waiting transaction is queued");
+            let at =
+                row.queue.iter().position(|(t, _)| *t == waiter).expect("a waiting transaction is queued");
             let mode = row.queue[at].1;
             let before = row.holders.iter().chain(row.queue.iter().take(at));
             for (other, _) in before.filter(|(t, held)| *t != waiter && held.conflicts(mode)) {
@@ -172,7 +173,10 @@ impl Locks {
         }
         assert_eq!(queued, self.waits.len(), "a transaction waits for one row at most");
         for (txn, keys) in &self.held {
-            assert!(keys.iter().all(|k| self.rows[k].holders.iter().any(|(t, _)| t == txn)), "a held lock has its holder");
+            assert!(
+                keys.iter().all(|k| self.rows[k].holders.iter().any(|(t, _)| t == txn)),
+                "a held lock has its holder"
+            );
         }
     }
 }

@@ -49,7 +49,13 @@ pub(super) struct Log {
 
 impl Log {
     /// A log whose blocks, all durable, end at `end` after the block `last`.
-    pub fn new(geometry: &Geometry, branches: BranchTable, blocks: VecDeque<Block>, last: Link, end: Lsn) -> Self {
+    pub fn new(
+        geometry: &Geometry,
+        branches: BranchTable,
+        blocks: VecDeque<Block>,
+        last: Link,
+        end: Lsn,
+    ) -> Self {
         let mut total = 0;
         let totals = blocks.iter().map(|b| {
             total += b.bytes.len() as u64;
@@ -259,7 +265,11 @@ impl Log {
         assert!(self.hardened <= self.issued, "what is hardened was written");
         assert!(self.issued <= self.end, "what was written is sealed");
         assert_eq!(self.blocks.back().map(|b| b.end), Some(self.end), "the log ends with its last block");
-        assert_eq!(self.in_flight.back().map_or(self.hardened, |w| w.end), self.issued, "every write is awaited");
+        assert_eq!(
+            self.in_flight.back().map_or(self.hardened, |w| w.end),
+            self.issued,
+            "every write is awaited"
+        );
         for (a, b) in self.blocks.iter().zip(self.blocks.range(1..)) {
             assert_eq!(self.ring.next_block(a.end), b.lsn, "blocks are contiguous");
             assert!(a.branch <= b.branch, "branches only grow");

@@ -85,6 +85,7 @@ impl Copy {
             return Err(ReceiveError::Branch { lsn: block.lsn, found: block.branch });
         }
         self.log.push(block);
+        self.follows = true;
         Ok(())
     }
 

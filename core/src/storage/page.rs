@@ -144,11 +144,6 @@ impl Pages {
         self.pages.get(&id)
     }
 
-    /// All pages, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (PageId, &Page)> {
-        self.pages.iter().map(|(id, page)| (*id, page))
-    }
-
     /// Pages that differ from disk.
     pub fn dirty(&self) -> &BTreeSet<PageId> {
         &self.dirty
@@ -188,7 +183,10 @@ pub enum PageState {
 
 fn page_hash(id: PageId, page: &Page) -> u64 {
     (0u32..).zip(&page.rows).fold(0u64, |sum, (i, row)| {
-        sum.wrapping_add(row_hash(Key(id.0.wrapping_mul(ROWS).wrapping_add(i)), row.as_ref().map(|v| &v.0[..])))
+        sum.wrapping_add(row_hash(
+            Key(id.0.wrapping_mul(ROWS).wrapping_add(i)),
+            row.as_ref().map(|v| &v.0[..]),
+        ))
     })
 }
 

@@ -47,14 +47,17 @@ impl Copy {
         self.log.seal();
         self.redone = self.log.end();
         self.side = Side::Mirror;
+        self.follows = false;
         self.txns.abandon();
         self.locks.clear();
         self.abandon_unlogged_checkpoint();
+        self.restart_point = self.missed_checkpoint();
         self.checkpoint_requested = false;
         self.log_was_full = false;
     }
 
-    /// The log ends at `at` from now on, a block boundary at or below its end; `branches` is the table of what follows.
+    /// The log ends at `at` from now on, a block boundary at or below its end; `branches` is the table of the log
+    /// that follows, the new principal's.
     /// The pages touched beyond have been installed already. Before any block is written there, the boot record goes
     /// back below `at`; [`CopyEvent::CutDone`](super::CopyEvent::CutDone) tells when. [P-16, OQ-68]
     pub fn cut(&mut self, at: Lsn, branches: BranchTable, out: &mut Effects) {
@@ -63,25 +66,27 @@ impl Copy {
             self.demote();
         }
         self.side = Side::Mirror;
+        self.follows = true;
         self.abandon_checkpoint();
-        self.restart_point = None;
         self.log.cut(at);
+        self.bytes_at_checkpoint = self.bytes_at_checkpoint.min(self.log.total_bytes());
         self.redone = self.redone.min(self.log.end());
         self.checkpoints.retain(|c| c.record < at);
-        self.log.branches = branches;
-        self.log.branches.prune_below(self.log_start());
+        self.set_branches(branches);
         self.locks.clear();
 
         let boot = self.boot_below(at);
         self.rebuild_transactions(boot.min_lsn);
         self.boot.put(boot, Purpose::Cut);
+        self.restart_point = self.missed_checkpoint();
         self.pump(out);
     }
 
-    /// The boot record in force, or one that names the newest checkpoint below `at`. There always is one, see
-    /// `checkpoint.rs` on the truncation point.
+    /// The newest boot record, or one that names the newest checkpoint below `at`. There always is one, see
+    /// `checkpoint.rs` on the truncation point. A record being written counts: the pages hold what it says, and it may
+    /// let log go.
     fn boot_below(&self, at: Lsn) -> Boot {
-        let boot = *self.boot.durable();
+        let boot = *self.boot.newest_issued();
         if boot.checkpoint < at {
             return boot;
         }
@@ -94,7 +99,9 @@ impl Copy {
         let mut table = Transactions::default();
         let from = self.log.index(self.log.block_start(min_lsn));
         let records = self.log.blocks().range(from..).flat_map(|b| b.records());
-        for (lsn, record) in records.skip_while(|(lsn, _)| *lsn < min_lsn).take_while(|(lsn, _)| *lsn < self.redone) {
+        for (lsn, record) in
+            records.skip_while(|(lsn, _)| *lsn < min_lsn).take_while(|(lsn, _)| *lsn < self.redone)
+        {
             table.follow(lsn, &record, TxnState::Unfinished);
         }
         self.txns = table;

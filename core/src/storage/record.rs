@@ -4,7 +4,7 @@
 
 use crate::types::{Key, Lsn, TxnId, Value};
 
-/// Longest record in bytes: an update with two images of full length.
+/// Longest record in bytes: an update with two images of full length. With a block's header it fits a sector.
 pub const RECORD_BYTES_MAX: usize = 9 + 4 + 2 * (1 + Value::MAX);
 
 /// Length byte of a row that does not exist.
@@ -127,7 +127,10 @@ impl<'a> Record<'a> {
     pub fn change(&self) -> Option<(Key, Image<'a>)> {
         match self {
             Record::Update { key, after, .. } | Record::Compensate { key, after, .. } => Some((*key, *after)),
-            Record::Begin { .. } | Record::Commit { .. } | Record::Abort { .. } | Record::Checkpoint { .. } => None,
+            Record::Begin { .. }
+            | Record::Commit { .. }
+            | Record::Abort { .. }
+            | Record::Checkpoint { .. } => None,
         }
     }
 }

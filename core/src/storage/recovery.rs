@@ -93,7 +93,11 @@ struct Scan {
 impl Copy {
     /// The files of a fresh copy with these rows, all at page LSN 0, and a log of one block with a Checkpoint record.
     /// The branch table that goes with it is `BranchTable::new((branch, Lsn::new(1, 0, 0)))`.
-    pub fn prepare(geometry: Geometry, rows: impl Iterator<Item = (Key, Value)>, branch: Branch) -> CopyImage {
+    pub fn prepare(
+        geometry: Geometry,
+        rows: impl Iterator<Item = (Key, Value)>,
+        branch: Branch,
+    ) -> CopyImage {
         let mut pages: BTreeMap<PageId, Page> = BTreeMap::new();
         for (key, value) in rows {
             let slot = (key.0 % super::ROWS) as usize;
@@ -178,6 +182,7 @@ impl Copy {
             log_was_full: false,
             bytes_at_checkpoint: 0,
             mirror_hardened: Lsn::ZERO,
+            follows: false,
             installed: BTreeSet::new(),
             failed: false,
         };

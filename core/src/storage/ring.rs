@@ -36,7 +36,8 @@ impl Ring {
 
     /// Byte offset in the log file.
     pub fn offset(&self, block: Lsn) -> u64 {
-        let sectors = u64::from(block.vlf() % self.vlf_count) * u64::from(self.vlf_sectors) + u64::from(block.block());
+        let sectors =
+            u64::from(block.vlf() % self.vlf_count) * u64::from(self.vlf_sectors) + u64::from(block.block());
         sectors * SECTOR_BYTES as u64
     }
 

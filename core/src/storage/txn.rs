@@ -70,11 +70,6 @@ impl Transactions {
         }
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        *self = Transactions::default();
-    }
-
     /// The first record of the oldest transaction that may still have to be undone.
     pub fn oldest_first(&self) -> Option<Lsn> {
         self.table.values().filter(|t| t.state != TxnState::Ended).filter_map(|t| t.first).min()
@@ -88,7 +83,9 @@ impl Transactions {
     /// Follows a record of the own log. `state` is that of a transaction first seen here.
     pub fn follow(&mut self, lsn: Lsn, record: &Record<'_>, state: TxnState) {
         let (id, ends) = match record {
-            Record::Begin { txn } | Record::Update { txn, .. } | Record::Compensate { txn, .. } => (*txn, false),
+            Record::Begin { txn } | Record::Update { txn, .. } | Record::Compensate { txn, .. } => {
+                (*txn, false)
+            }
             Record::Commit { txn } | Record::Abort { txn } => (*txn, true),
             Record::Checkpoint { .. } => return,
         };
@@ -143,7 +140,10 @@ impl Transactions {
         assert_eq!(self.reserved_sectors, sum, "the reserve is that of all transactions");
         for txn in self.table.values() {
             assert!(txn.undo.is_sorted_by_key(|u| u.lsn), "changes are in the order of the log");
-            assert!(txn.undo.is_empty() || txn.first.is_some(), "who has changed something has a first record");
+            assert!(
+                txn.undo.is_empty() || txn.first.is_some(),
+                "who has changed something has a first record"
+            );
         }
     }
 }

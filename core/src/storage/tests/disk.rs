@@ -42,14 +42,12 @@ fn write(file: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 impl Disk {
     pub fn new(image: CopyImage) -> Self {
         let mut disk = Disk::default();
-        for (file, content) in disk.files.iter_mut().zip([image.boot, image.log, image.data, image.double_write]) {
+        for (file, content) in
+            disk.files.iter_mut().zip([image.boot, image.log, image.data, image.double_write])
+        {
             file.durable = content;
         }
         disk
-    }
-
-    pub fn durable(&mut self, kind: FileKind) -> &mut Vec<u8> {
-        &mut self.files[KINDS.iter().position(|k| *k == kind).unwrap()].durable
     }
 
     /// Takes the disk operations out of `effects`.
@@ -72,7 +70,9 @@ impl Disk {
                 assert!(file.cached.is_empty(), "a file is written through or cached");
                 write(&mut file.durable, offset as usize, &bytes);
             }
-            DiskOp::Write { offset, bytes, durability: Durability::Cached, .. } => file.cached.push((offset, bytes)),
+            DiskOp::Write { offset, bytes, durability: Durability::Cached, .. } => {
+                file.cached.push((offset, bytes))
+            }
             DiskOp::Flush { .. } => {
                 for (offset, bytes) in file.cached.drain(..) {
                     write(&mut file.durable, offset as usize, &bytes);

@@ -8,7 +8,7 @@ use crate::types::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub const KEYS: u32 = 40;
-pub const SMALL: Geometry = Geometry { vlf_bytes: 16 << 10, vlf_count: 6, checkpoint_bytes: 6 << 10 };
+pub const SMALL: Geometry = Geometry { vlf_bytes: 16 << 10, vlf_count: 4, checkpoint_bytes: 4 << 10 };
 
 pub type Rows = BTreeMap<u32, Value>;
 
