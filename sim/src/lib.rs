@@ -3,5 +3,6 @@
 pub mod client;
 pub mod fault;
 pub mod observe;
+pub mod rng;
 pub mod scenario;
 pub mod time;
