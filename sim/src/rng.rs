@@ -101,7 +101,7 @@ mod tests {
         let mut disk = Stream::new(7, "disk", &[0]);
         let interleaved: Vec<u64> = (0..100)
             .map(|i| {
-                (0..i % 5).for_each(|_| drop(disk.bits()));
+                (0..i % 5).for_each(|_| assert_ne!(disk.bits(), 0));
                 link.bits()
             })
             .collect();

@@ -174,7 +174,7 @@ impl fmt::Display for Line<'_> {
         write!(f, "{:>5}.{:06}  ", micros / 1_000_000, micros % 1_000_000)?;
         match self.entry.who {
             Who::Instance(id) => write!(f, "{:<10} ", self.name(id))?,
-            Who::Client(id) => write!(f, "{:<10} ", format_args!("client{}", id.0))?,
+            Who::Client(id) => write!(f, "client{:<4} ", id.0)?,
             Who::World => write!(f, "{:<10} ", "-")?,
         }
         self.what(f)

@@ -235,6 +235,10 @@ impl World {
     }
 
     /// Goes on until a driver has to do something.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a world is no iterator: its steps have to be performed"
+    )]
     pub fn next(&mut self) -> Step {
         loop {
             match self.orders.pop_front() {
