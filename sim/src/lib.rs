@@ -1,8 +1,32 @@
 //! The simulated world around `dbm-core`: seeded, discrete-event, on madsim.
 
+#[cfg(not(madsim))]
+compile_error!(
+    "dbm-sim runs on madsim's simulation mode, which needs `--cfg madsim`. Build from inside the repository (its \
+     .cargo/config.toml sets the flag), and unset RUSTFLAGS: that variable replaces the flags of the file. Or add the \
+     flag to it: RUSTFLAGS=\"--cfg madsim\"."
+);
+
+pub mod agenda;
 pub mod client;
+pub mod clock;
+pub mod digest;
+pub mod disk;
+#[cfg(madsim)]
+pub mod driver;
 pub mod fault;
+pub mod felt;
+pub mod frames;
+pub mod network;
+pub mod node;
 pub mod observe;
 pub mod rng;
 pub mod scenario;
+pub mod script;
+#[cfg(test)]
+mod testing;
 pub mod time;
+pub mod trace;
+pub mod trigger;
+pub mod watch;
+pub mod world;

@@ -1,0 +1,138 @@
+//! Everyone who watches a run: trace, digest, oracle, expectations. The world shows facts; nobody here changes it.
+
+use crate::digest::Digest;
+use crate::node::Roster;
+use crate::observe::Fact;
+use crate::scenario::Scenario;
+use crate::time::Time;
+use crate::trace::{Entry, Trace};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Something wrong with a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// When.
+    pub at: Time,
+    /// Which rule is broken: "livelock", "panic", "statement", or an invariant's name.
+    pub rule: &'static str,
+    /// What happened, for people.
+    pub text: String,
+}
+
+/// INSERTION POINT: the oracle. Replace this stand-in by the real one; it must be `Send`.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle;
+
+impl Oracle {
+    /// Judges a run of the plan.
+    pub fn new(_plan: &Scenario) -> Self {
+        Oracle
+    }
+    /// Sees a fact.
+    pub fn fact(&mut self, _at: Time, _fact: &Fact<'_>) {}
+    /// Ends; every violation of the run.
+    pub fn finish(self, _at: Time) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// INSERTION POINT: what the plan expects to be seen. Replace this stand-in by the real one; it must be `Send`.
+#[derive(Clone, Debug, Default)]
+pub struct Expectations;
+
+impl Expectations {
+    /// The expectations of the plan.
+    pub fn new(_plan: &Scenario) -> Self {
+        Expectations
+    }
+    /// Sees a fact.
+    pub fn fact(&mut self, _at: Time, _fact: &Fact<'_>) {}
+    /// Ends; every expectation that was not met.
+    pub fn finish(self, _at: Time) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+/// Everyone who watches.
+#[derive(Debug)]
+pub struct Watch {
+    /// The digest; the world feeds it.
+    pub digest: Digest,
+    trace: Option<Trace>,
+    oracle: Oracle,
+    expectations: Expectations,
+    roster: Arc<Roster>,
+    window: Range<u64>,
+    recorded: Vec<String>,
+}
+
+/// What the watchers have at the end.
+#[derive(Debug)]
+pub struct Watched {
+    /// The digest.
+    pub digest: Digest,
+    /// The trace, if one was asked for.
+    pub trace: Option<Trace>,
+    /// The lines of the recorded window.
+    pub recorded: Vec<String>,
+    /// What oracle and expectations found.
+    pub findings: Vec<Finding>,
+}
+
+impl Watch {
+    /// Watchers of a run, with a trace if `trace`, and with the events of `record` as text.
+    pub fn new(plan: &Scenario, roster: Arc<Roster>, trace: bool, record: Option<Range<u64>>) -> Self {
+        Watch {
+            digest: Digest::default(),
+            trace: trace.then(|| Trace::new(roster.clone())),
+            oracle: Oracle::new(plan),
+            expectations: Expectations::new(plan),
+            roster,
+            window: record.unwrap_or(0..0),
+            recorded: Vec::new(),
+        }
+    }
+
+    /// Shows a fact to everyone.
+    #[inline]
+    pub fn fact(&mut self, at: Time, fact: &Fact<'_>) {
+        self.oracle.fact(at, fact);
+        self.expectations.fact(at, fact);
+        if let Some(trace) = &mut self.trace {
+            trace.fact(at, fact);
+        }
+        if self.window.contains(&self.digest.events()) {
+            self.recorded.extend(Entry::of(at, fact).map(|entry| entry.line(&self.roster)));
+        }
+    }
+
+    /// Takes an event into the digest.
+    #[inline]
+    pub fn event(&mut self, at: Time, node: u16, kind: u8, payload: u64) {
+        let index = self.digest.events();
+        self.digest.event(at.0, node, kind, payload);
+        if self.window.contains(&index) {
+            let micros = at.0;
+            self.recorded.push(format!(
+                "event {index} at {micros} us: node {node} kind {kind} payload {payload:016x}"
+            ));
+        }
+    }
+
+    /// Takes the fingerprint of an instance into the digest.
+    #[inline]
+    pub fn fingerprint(&mut self, node: u16, fingerprint: u64) {
+        self.digest.take(fingerprint);
+        if self.window.contains(&self.digest.events()) {
+            self.recorded.push(format!("node {node} has state {fingerprint:016x}"));
+        }
+    }
+
+    /// The end of the run.
+    pub fn finish(self, at: Time) -> Watched {
+        let mut findings = self.oracle.finish(at);
+        findings.extend(self.expectations.finish(at));
+        Watched { digest: self.digest, trace: self.trace, recorded: self.recorded, findings }
+    }
+}

@@ -1,0 +1,614 @@
+//! The simulated world: everything but the processes.
+//!
+//! A driver asks [`World::next`] what comes: a process has something to handle ([`World::deliver`]), has to be killed
+//! ([`World::power_failure`]) or started ([`World::boot`]), or the run is over. The driver owns the processes and
+//! nothing else, so that any driver gives the same run.
+//!
+//! The order within a moment: a step of a process performs its effects one after the other. A step of the plan that
+//! waits for one of them happens between it and the next; a crash of the acting process then loses the rest, a pause
+//! begins after the last.
+
+mod acts;
+mod effects;
+mod event;
+
+use crate::agenda::{Agenda, Event};
+use crate::client::{ClientEffect, ClientInput};
+use crate::clock::Clock;
+use crate::disk::{Disk, Hardened};
+use crate::driver::{Outcome, RunOptions};
+use crate::felt::{Feeling, Felt};
+use crate::network::{Cx, Network};
+use crate::node::{Actor, Crew, NodeIndex, Roster, guarded};
+use crate::observe::{ClientId, Fact};
+use crate::rng::Stream;
+use crate::scenario::Scenario;
+use crate::script::{Cue, PlanError, Script};
+use crate::time::Time;
+use crate::trigger::{Moment, Triggers};
+use crate::watch::{Finding, Watch};
+use acts::Stale;
+use dbm_core::bugs::Bug;
+use dbm_core::config::{Config, Part, Tuning};
+use dbm_core::io::{Effect, Input, Notice};
+use dbm_core::types::{InstanceId, Instant, Role, SessionId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+pub use event::NodeEvent;
+
+/// The one session of a scenario.
+pub const SESSION: SessionId = SessionId(1);
+
+/// Bounds that end a run in which time stands still or too much happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Events at one moment of true time.
+    pub per_instant: u64,
+    /// Events of the run, for each begun second of its duration.
+    pub per_second: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget { per_instant: 50_000, per_second: 200_000 }
+    }
+}
+
+/// What a driver has to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Let the node's actor handle this, by [`World::deliver`].
+    Actor(NodeIndex, NodeEvent),
+    /// Drop the node's actor and call [`World::power_failure`].
+    Kill(NodeIndex),
+    /// Make the node's actor by [`World::boot`].
+    Boot(NodeIndex),
+    /// Stop.
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Kill(NodeIndex),
+    Boot(NodeIndex),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Down,
+    /// A boot has been ordered.
+    Starting,
+    Running,
+}
+
+#[derive(Debug)]
+struct Process {
+    life: Life,
+    incarnation: u32,
+    paused: bool,
+    /// Inputs that came during a pause, in order.
+    waiting: VecDeque<NodeEvent>,
+    draining: bool,
+    /// On the process's own clock: of the host for an instance, true time for a client.
+    deadline: Option<u64>,
+    /// The true time at which a timer event is due.
+    armed: Option<u64>,
+    steps: u32,
+}
+
+#[derive(Debug)]
+struct Host {
+    clock: Clock,
+    up: bool,
+}
+
+/// A statement of the plan that has not been answered.
+#[derive(Debug)]
+struct Statement {
+    request: u64,
+    step: usize,
+    on: InstanceId,
+}
+
+/// Everything but the processes.
+pub struct World {
+    plan: Arc<Scenario>,
+    roster: Arc<Roster>,
+    script: Arc<Script>,
+    seed: u64,
+    end: Time,
+    agenda: Agenda,
+    felt: Felt,
+    network: Network,
+    disks: Vec<Disk>,
+    hosts: Vec<Host>,
+    processes: Vec<Process>,
+    triggers: Triggers,
+    watch: Watch,
+    crew: Arc<dyn Crew>,
+    tuning: Tuning,
+    bug: Option<Bug>,
+    check_every: u32,
+    orders: VecDeque<Order>,
+    acting: Option<NodeIndex>,
+    statements: Vec<Statement>,
+    stale: Option<Stale>,
+    budget: Budget,
+    events: u64,
+    instant: (Time, u64),
+    findings: Vec<Finding>,
+    over: bool,
+    effects: Vec<Effect>,
+    client_effects: Vec<ClientEffect>,
+    hardened: Vec<Hardened>,
+}
+
+impl World {
+    /// The world of a plan before anything has happened; every process is to be booted.
+    pub fn new(plan: &Scenario, seed: u64, options: &RunOptions) -> Result<Self, PlanError> {
+        let plan = Arc::new(plan.clone());
+        let roster = Arc::new(Roster::new(&plan));
+        let script = Arc::new(Script::new(&plan, seed, &roster)?);
+        let stale = Stale::new(&plan, &script, &roster);
+        let watch = Watch::new(&plan, roster.clone(), options.trace, options.record.clone());
+        let instances = roster.instances();
+        let process = || Process {
+            life: Life::Starting,
+            incarnation: 0,
+            paused: false,
+            waiting: VecDeque::new(),
+            draining: false,
+            deadline: None,
+            armed: None,
+            steps: 0,
+        };
+        let roles = plan.instances.iter().map(|decl| match &decl.name {
+            name if *name == plan.session.principal => Some(Role::Principal),
+            name if *name == plan.session.mirror => Some(Role::Mirror),
+            _ => None,
+        });
+        let mut world = World {
+            seed,
+            end: plan.duration,
+            agenda: Agenda::default(),
+            felt: Felt::default(),
+            network: Network::new(seed, plan.network, &roster, stale.is_some()),
+            disks: (0..instances).map(|i| Disk::new(seed, plan.disk, i as u8)).collect(),
+            hosts: (0..roster.hosts())
+                .map(|i| Host { clock: clock(&plan, &roster, seed, i), up: true })
+                .collect(),
+            processes: (0..roster.nodes()).map(|_| process()).collect(),
+            triggers: Triggers::new(&script, roles.collect()),
+            watch,
+            crew: options.crew.clone(),
+            tuning: options.tuning,
+            bug: options.bug,
+            check_every: options.check_every.max(1),
+            orders: (0..roster.nodes()).map(|i| Order::Boot(NodeIndex(i as u16))).collect(),
+            acting: None,
+            statements: Vec::new(),
+            stale,
+            budget: options.budget,
+            events: 0,
+            instant: (Time(0), 0),
+            findings: Vec::new(),
+            over: false,
+            effects: Vec::new(),
+            client_effects: Vec::new(),
+            hardened: Vec::new(),
+            plan,
+            roster,
+            script,
+        };
+        for (step, s) in world.script.0.iter().enumerate() {
+            if let Cue::At(at) = s.cue {
+                world.agenda.enter(at, Event::Step { step: step as u32 });
+            }
+        }
+        for (instance, file, bytes) in options.preload.iter() {
+            world.watch.fact(Time(0), &Fact::Preloaded { instance: *instance, file: *file, bytes });
+            world.disks[usize::from(instance.0)].preload(*file, bytes.clone());
+        }
+        tracing::info!(plan = %world.plan.name, seed, "run starts");
+        Ok(world)
+    }
+
+    /// True time.
+    pub fn now(&self) -> Time {
+        self.agenda.now()
+    }
+
+    /// Who takes part.
+    pub fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// The disk of an instance.
+    pub fn disk(&self, instance: InstanceId) -> &Disk {
+        &self.disks[usize::from(instance.0)]
+    }
+
+    /// The wall clock of an instance's host, in milliseconds since 1970.
+    pub fn wall_ms(&self, instance: InstanceId) -> i64 {
+        self.hosts[self.roster.host_of(usize::from(instance.0))].clock.wall_ms(self.now())
+    }
+
+    /// Goes on until a driver has to do something.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "a world is no iterator: its steps have to be performed"
+    )]
+    pub fn next(&mut self) -> Step {
+        loop {
+            match self.orders.pop_front() {
+                Some(Order::Kill(node)) => return Step::Kill(node),
+                Some(Order::Boot(node)) => return Step::Boot(node),
+                None => {}
+            }
+            if self.over {
+                return Step::End;
+            }
+            let Some(event) = self.agenda.advance(self.end) else {
+                self.over = true;
+                continue;
+            };
+            self.spend();
+            let handed = match event {
+                Event::Drain { node } => self.drain(NodeIndex(node)).map(|event| (NodeIndex(node), event)),
+                event => self.happen(event).and_then(|(node, event)| self.hand_over(node, event)),
+            };
+            if let Some((node, event)) = handed {
+                return Step::Actor(node, event);
+            }
+        }
+    }
+
+    /// Counts an event against the budgets.
+    fn spend(&mut self) {
+        self.events += 1;
+        let now = self.now();
+        self.instant = if self.instant.0 == now { (now, self.instant.1 + 1) } else { (now, 1) };
+        let whole = self.budget.per_second * self.end.0.div_ceil(1_000_000).max(1);
+        let text = if self.instant.1 > self.budget.per_instant {
+            format!("more than {} events at one moment", self.budget.per_instant)
+        } else if self.events > whole {
+            format!("more than {whole} events in the run")
+        } else {
+            return;
+        };
+        self.findings.push(Finding { at: now, rule: "livelock", text });
+        self.over = true;
+    }
+
+    /// Performs an event of the agenda; answers what a process has to handle of it.
+    fn happen(&mut self, event: Event) -> Option<(NodeIndex, NodeEvent)> {
+        let mut cx = Cx { agenda: &mut self.agenda, felt: &mut self.felt };
+        match event {
+            Event::Arrive { conn, generation, way } => {
+                self.network.arrive(&mut cx, conn, generation, way).and_then(NodeEvent::arrived)
+            }
+            Event::GiveUp { conn, hole, way } => {
+                self.network.give_up(&mut cx, conn, hole, way).and_then(NodeEvent::arrived)
+            }
+            Event::Disk { instance, file, epoch } => self.disk_done(instance, file, epoch),
+            Event::Timer { node } => self.timer(NodeIndex(node)),
+            // Handed out by `next`, past the others that wait.
+            Event::Drain { .. } => None,
+            Event::Step { step } => {
+                self.perform(step);
+                None
+            }
+            Event::Ask { step } => self.ask(step),
+        }
+    }
+
+    /// Lets the input wait if the process is paused or has others waiting.
+    fn hand_over(&mut self, node: NodeIndex, event: NodeEvent) -> Option<(NodeIndex, NodeEvent)> {
+        let process = &mut self.processes[node.index()];
+        if process.life != Life::Running {
+            return None;
+        }
+        if process.paused || !process.waiting.is_empty() {
+            self.felt.count(Feeling::Pause);
+            process.waiting.push_back(event);
+            return None;
+        }
+        Some((node, event))
+    }
+
+    /// Takes the first waiting input of a process that goes on, and sees to the next.
+    fn drain(&mut self, node: NodeIndex) -> Option<NodeEvent> {
+        let process = &mut self.processes[node.index()];
+        process.draining = false;
+        if process.paused {
+            return None;
+        }
+        let event = process.waiting.pop_front()?;
+        self.go_on(node);
+        Some(event)
+    }
+
+    /// Sees to it that what waits for a process is handled, one input after the other.
+    fn go_on(&mut self, node: NodeIndex) {
+        let process = &mut self.processes[node.index()];
+        if !process.draining && !process.waiting.is_empty() {
+            process.draining = true;
+            self.agenda.enter(self.agenda.now().0, Event::Drain { node: node.0 });
+        }
+    }
+
+    fn disk_done(&mut self, instance: u8, file: u8, epoch: u32) -> Option<(NodeIndex, NodeEvent)> {
+        let mut hardened = std::mem::take(&mut self.hardened);
+        let disk = &mut self.disks[usize::from(instance)];
+        let done = disk.complete(&mut self.agenda, &mut self.felt, file, epoch, &mut hardened);
+        self.show_hardened(InstanceId(instance), hardened);
+        done.map(|done| (NodeIndex(u16::from(instance)), NodeEvent::Disk(Box::new(done))))
+    }
+
+    fn show_hardened(&mut self, instance: InstanceId, mut hardened: Vec<Hardened>) {
+        for Hardened { file, offset, bytes } in hardened.drain(..) {
+            self.fact(&Fact::Durable { instance, file, offset, bytes: &bytes });
+        }
+        self.hardened = hardened;
+    }
+
+    // Time.
+
+    fn timer(&mut self, node: NodeIndex) -> Option<(NodeIndex, NodeEvent)> {
+        let now = self.now();
+        let due = self.due(node);
+        let process = &mut self.processes[node.index()];
+        if process.armed != Some(now.0) {
+            return None;
+        }
+        process.armed = None;
+        if due? > now {
+            self.arm_timer(node);
+            return None;
+        }
+        if node.index() < self.roster.instances() && self.host(node).clock.disturbed() {
+            self.felt.count(Feeling::ClockRate);
+        }
+        Some((node, NodeEvent::Timeout))
+    }
+
+    /// The true time of the node's deadline.
+    fn due(&self, node: NodeIndex) -> Option<Time> {
+        let process = &self.processes[node.index()];
+        let deadline = process.deadline.filter(|_| process.life == Life::Running)?;
+        Some(match self.roster.client(node) {
+            None => self.host(node).clock.true_time(Instant(deadline)),
+            Some(_) => Time(deadline),
+        })
+    }
+
+    fn arm_timer(&mut self, node: NodeIndex) {
+        let Some(due) = self.due(node) else { return };
+        let at = due.max(self.now()).0;
+        let process = &mut self.processes[node.index()];
+        if process.armed.is_none_or(|armed| at < armed) {
+            process.armed = Some(at);
+            self.agenda.enter(at, Event::Timer { node: node.0 });
+        }
+    }
+
+    fn host(&self, instance: NodeIndex) -> &Host {
+        &self.hosts[self.roster.host_of(instance.index())]
+    }
+
+    // Processes.
+
+    fn running(&self, node: NodeIndex) -> bool {
+        self.processes[node.index()].life == Life::Running
+    }
+
+    /// Makes a process and lets it handle its start.
+    pub fn boot(&mut self, node: NodeIndex) -> Actor {
+        let process = &mut self.processes[node.index()];
+        assert!(process.life == Life::Starting, "a boot that nobody ordered");
+        process.life = Life::Running;
+        process.incarnation += 1;
+        let incarnation = process.incarnation;
+        self.watch.event(self.agenda.now(), node.0, event::BOOT, u64::from(incarnation));
+        match self.roster.client(node) {
+            Some(client) => {
+                let stream = Stream::new(self.seed, "client", &[u64::from(client.0)]);
+                let mut actor = Actor::Client(self.crew.client(&self.plan, client, stream));
+                self.run_client(&mut actor, node, client, ClientInput::Start);
+                actor
+            }
+            None => {
+                let instance = InstanceId(node.0 as u8);
+                self.network.process_up(node);
+                let config = self.config(instance, incarnation);
+                let mut actor = Actor::Instance(self.crew.instance(config));
+                self.acting = Some(node);
+                self.fact(&Fact::Started { instance, incarnation });
+                self.moment(&Moment::Started(instance.0));
+                self.run_instance(&mut actor, node, Input::Start);
+                self.acting = None;
+                actor
+            }
+        }
+    }
+
+    /// What an instance is told at its start.
+    fn config(&self, id: InstanceId, incarnation: u32) -> Config {
+        let session = &self.plan.session;
+        let name = self.roster.instance_name(usize::from(id.0));
+        let part = if name == session.principal || name == session.mirror {
+            Some(Part::Partner)
+        } else {
+            (session.witness.as_deref() == Some(name)).then_some(Part::Witness)
+        };
+        let sessions = part.map(|part| (SESSION, part, session.database.clone()));
+        Config {
+            id,
+            incarnation,
+            addresses: (0..self.roster.instances()).map(|i| self.roster.address(i)).collect(),
+            sessions: sessions.into_iter().collect(),
+            tuning: self.tuning,
+            bug: self.bug,
+        }
+    }
+
+    /// The process is dead: its connections end, and its disk keeps what it keeps. Without effect when the process
+    /// died already, in the middle of a step.
+    pub fn power_failure(&mut self, node: NodeIndex) {
+        let process = &mut self.processes[node.index()];
+        if self.roster.client(node).is_some() || process.life != Life::Running {
+            return;
+        }
+        process.life = Life::Down;
+        process.paused = false;
+        process.waiting.clear();
+        process.deadline = None;
+        process.armed = None;
+        let instance = InstanceId(node.0 as u8);
+        let with_host = !self.host(node).up;
+        self.felt.count(if with_host { Feeling::HostDown } else { Feeling::Crash });
+        self.watch.event(self.agenda.now(), node.0, event::DEATH, 0);
+        self.fact(&Fact::Died { instance });
+        let mut hardened = std::mem::take(&mut self.hardened);
+        self.disks[node.index()].crash(&mut self.felt, &mut hardened);
+        self.show_hardened(instance, hardened);
+        self.network.process_down(&mut Cx { agenda: &mut self.agenda, felt: &mut self.felt }, node);
+        self.drop_statements(instance);
+    }
+
+    /// Lets an actor handle an event, and performs the effects.
+    pub fn deliver(&mut self, actor: &mut Actor, node: NodeIndex, event: NodeEvent) {
+        self.watch.event(self.agenda.now(), node.0, event.code(), event.checksum());
+        match self.roster.client(node) {
+            Some(client) => {
+                let input = self.show_client_event(client, event);
+                self.run_client(actor, node, client, input);
+            }
+            None => {
+                self.acting = Some(node);
+                let input = self.show_event(InstanceId(node.0 as u8), event);
+                if self.running(node) {
+                    self.run_instance(actor, node, input);
+                }
+                self.acting = None;
+            }
+        }
+    }
+
+    fn run_instance(&mut self, actor: &mut Actor, node: NodeIndex, input: Input) {
+        let Actor::Instance(server) = actor else { panic!("a client on an instance's node") };
+        if !self.running(node) {
+            return;
+        }
+        let instance = InstanceId(node.0 as u8);
+        self.watch.fact(self.agenda.now(), &Fact::Handling { instance, input: &input });
+        let now = self.host(node).clock.local(self.now());
+        let process = &mut self.processes[node.index()];
+        process.steps = process.steps.wrapping_add(1);
+        let check = process.steps.is_multiple_of(self.check_every);
+        let mut effects = std::mem::take(&mut self.effects);
+        let result = guarded(|| {
+            server.handle(now, input, &mut effects);
+            let state = |effect: &Effect| matches!(effect, Effect::Notice(Notice::State { .. }));
+            if check || effects.iter().any(state) {
+                server.check();
+            }
+            (server.next_timeout(), server.fingerprint())
+        });
+        match result {
+            Ok((deadline, fingerprint)) => {
+                for effect in effects.drain(..) {
+                    self.effect(node, effect);
+                    if !self.running(node) {
+                        break;
+                    }
+                }
+                self.watch.fingerprint(node.0, fingerprint);
+                self.processes[node.index()].deadline =
+                    deadline.filter(|_| self.running(node)).map(|at| at.0);
+                self.arm_timer(node);
+            }
+            Err(message) => {
+                effects.clear();
+                self.panicked(node, &message);
+            }
+        }
+        self.effects = effects;
+    }
+
+    fn run_client(&mut self, actor: &mut Actor, node: NodeIndex, client: ClientId, input: ClientInput) {
+        let Actor::Client(process) = actor else { panic!("an instance on a client's node") };
+        let mut effects = std::mem::take(&mut self.client_effects);
+        process.handle(self.now(), input, &mut effects);
+        self.watch.fingerprint(node.0, process.fingerprint());
+        for effect in effects.drain(..) {
+            self.client_effect(node, client, effect);
+        }
+        self.client_effects = effects;
+        self.processes[node.index()].deadline = process.next_timeout().map(|at| at.0);
+        self.arm_timer(node);
+    }
+
+    fn panicked(&mut self, node: NodeIndex, message: &str) {
+        let instance = InstanceId(node.0 as u8);
+        self.fact(&Fact::Panicked { instance, message });
+        let name = self.roster.instance_name(node.index());
+        self.findings.push(Finding { at: self.now(), rule: "panic", text: format!("{name}: {message}") });
+        self.crash(node);
+    }
+
+    // Watchers.
+
+    fn fact(&mut self, fact: &Fact<'_>) {
+        self.watch.fact(self.agenda.now(), fact);
+    }
+
+    /// Performs the steps of the plan that wait for this moment.
+    fn moment(&mut self, moment: &Moment<'_>) {
+        for due in self.triggers.due(moment) {
+            match due.delay {
+                0 => self.perform(due.step),
+                delay => self.agenda.enter(self.agenda.now().0 + delay, Event::Step { step: due.step }),
+            }
+        }
+    }
+
+    /// The end of the run.
+    pub fn finish(mut self) -> Outcome {
+        self.unanswered();
+        let at = self.now();
+        let watched = self.watch.finish(at);
+        let mut findings = self.findings;
+        findings.extend(watched.findings);
+        let digest = watched.digest.value();
+        tracing::info!(events = self.events, digest, findings = findings.len(), "run ends");
+        Outcome {
+            digest,
+            events: self.events,
+            virtual_time: at,
+            faults_felt: self.felt.by_name(),
+            steps_happened: self.triggers.happened().to_vec(),
+            checkpoints: watched.digest.into_checkpoints(),
+            trace: watched.trace,
+            recorded: watched.recorded,
+            findings,
+        }
+    }
+}
+
+/// A host's clocks: as the plan says, or within its bound.
+fn clock(plan: &Scenario, roster: &Roster, seed: u64, host: usize) -> Clock {
+    let mut stream = Stream::new(seed, "clock", &[host as u64]);
+    // Clocks have unrelated zeros, an hour to a few months back.
+    let zero = stream.range(3_600_000_000, 10_000_000_000_000);
+    let bound = u64::from(plan.clock_rate_ppm_max.min(500_000));
+    let drawn = stream.range(0, 2 * bound + 1) as i32 - bound as i32;
+    match plan.clocks.get(roster.host_name(host)) {
+        Some(profile) => Clock::new(zero, profile.rate_ppm, profile.offset_ms),
+        None => Clock::new(zero, drawn, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests;
