@@ -3,5 +3,6 @@
 pub mod client;
 pub mod fault;
 pub mod observe;
+pub mod oracle;
 pub mod scenario;
 pub mod time;
