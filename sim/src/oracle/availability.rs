@@ -11,7 +11,7 @@
 //!
 //! Everything else (for example who serves after QR-14) is decided by history and left to the rules on role switches.
 //! That somebody serves is judged only where a client asks: a refusal in such a world, or no successful answer at all
-//! for some seconds while a client's call waits there, is a violation.
+//! for some seconds while clients keep asking there, is a violation.
 
 use super::records::Records;
 use super::report::{Premise, Report};
@@ -19,19 +19,22 @@ use super::world::{Change, World};
 use crate::time::Time;
 use dbm_core::types::{InstanceId, RoleSequence, Safety};
 
+/// Clients that ask no more often than this do not count as trying.
+const ASKING_GAP: Time = Time::secs(2);
+
 #[derive(Clone, Debug)]
 pub(super) struct Availability {
     partners: [InstanceId; 2],
     witness: Option<InstanceId>,
     safety: Safety,
-    guaranteed: bool,
     /// Principal, n, sequence: a mirror that must take over when only this principal is lost.
     armed: Option<(InstanceId, RoleSequence, u64)>,
     /// The judgement of the settled world, until something changes.
     duty: Option<Duty>,
     /// Roles moved by themselves; give the new owner time.
     not_before: Time,
-    waiting: Option<Time>,
+    /// Clients have been asking since, and last, without any success.
+    waiting: Option<(Time, Time)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,12 +46,10 @@ struct Duty {
 
 impl Availability {
     pub(super) fn new(setup: &super::OracleSetup) -> Self {
-        let (t, i) = (setup.timeout.0, setup.ping_interval.0);
         Availability {
             partners: setup.partners,
             witness: setup.witness,
             safety: setup.safety,
-            guaranteed: u128::from(setup.drift_ppm) * u128::from(2 * t + i) < u128::from(i) * 1_000_000,
             armed: None,
             duty: None,
             not_before: Time(0),
@@ -107,21 +108,11 @@ impl Availability {
         if self.duty.is_none() && world.settled(at) && at >= self.not_before {
             self.duty = Some(self.judge(at, world, records, report));
         }
-        if let (Some(duty), Some(since)) = (&mut self.duty, self.waiting)
-            && at > since + world.slack()
-            && !duty.complained
-            && let Some(server) = duty.server
-        {
-            duty.complained = true;
-            report.fire("availability", "Q-4", at, || {
-                format!("instance {} must serve, but has answered no client since {since}", server.0)
-            });
-        }
     }
 
     fn judge(&self, at: Time, world: &World, records: &Records, report: &mut Report) -> Duty {
         let mut duty = Duty { server: None, idle: [false; 2], complained: false };
-        if world.tried.foreign || world.tried.witness || !self.guaranteed {
+        if world.tried.foreign || world.tried.witness || !world.guaranteed() {
             return duty;
         }
         let [a, b] = self.partners;
@@ -165,10 +156,20 @@ impl Availability {
 
     /// A client's call or login reaches an instance.
     #[inline]
-    pub(super) fn asked(&mut self, at: Time, instance: InstanceId, report: &mut Report) {
-        if self.waiting.is_none() && self.duty.is_some_and(|d| d.server == Some(instance)) {
-            report.held(Premise::OwnerMustServe);
-            self.waiting = Some(at);
+    pub(super) fn asked(&mut self, at: Time, instance: InstanceId, world: &World, report: &mut Report) {
+        let Some(duty) = self.duty.as_mut().filter(|d| d.server == Some(instance)) else { return };
+        report.held(Premise::OwnerMustServe);
+        // After a pause it begins anew: a lost call need never be answered.
+        let since = match self.waiting {
+            Some((since, last)) if at <= last + ASKING_GAP => since,
+            Some(_) | None => at,
+        };
+        self.waiting = Some((since, at));
+        if at > since + world.slack() && !duty.complained {
+            duty.complained = true;
+            report.fire("availability", "Q-4", at, || {
+                format!("instance {} must serve, but has answered no client since {since}", instance.0)
+            });
         }
     }
 
@@ -237,11 +238,13 @@ mod tests {
             bench.at(40);
             let input = Input::Client { conn: ConnId(1), event: ClientEvent::Request(Request::Commit) };
             bench.fact(Fact::Handling { instance: A, input: &input });
-            if answers {
-                bench.replied(C0, A, Reply::RolledBack { n: RoleSequence(1) });
+            for second in 41..60 {
+                bench.at(second);
+                bench.fact(Fact::Handling { instance: A, input: &input });
+                if answers && second % 4 == 0 {
+                    bench.replied(C0, A, Reply::RolledBack { n: RoleSequence(1) });
+                }
             }
-            bench.at(60);
-            bench.fact(Fact::ClientLost { client: C0 });
             assert_eq!(bench.rules(), expected);
         }
     }

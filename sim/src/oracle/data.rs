@@ -9,7 +9,7 @@
 //!
 //! Judged are confirmed transactions and, for their effect, unknown ones found in the log. What a transaction saw that
 //! was rolled back or failed is not judged. A row whose content the model cannot know (a list beyond its longest) is
-//! left out from then on.
+//! left out from then on. Every operation but a read is logged, even if it changes nothing.
 
 use super::chain::{Chain, NodeId, Version};
 use super::history::{History, Outcome, Txn};
@@ -39,9 +39,11 @@ impl Model<'_> {
     fn get(&self, key: Key) -> Vec<u8> {
         match self.rows.get(&key) {
             Some(row) => row.clone(),
-            None if self.logs.has_base() => self.logs.base_row(key.0).unwrap_or_default().to_vec(),
-            None if key.0 < self.accounts => Value::number(ACCOUNT_START).0,
-            None => Vec::new(),
+            None => match self.logs.base_row(key.0) {
+                Some(row) => row.to_vec(),
+                None if key.0 < self.accounts => Value::number(ACCOUNT_START).0,
+                None => Vec::new(),
+            },
         }
     }
 
@@ -58,7 +60,7 @@ impl Model<'_> {
         let before = self.get(key);
         let after = match op {
             Op::Read(_) => return,
-            Op::Write(_, value) => value.0.clone(),
+            Op::Write(_, value) => value.0[..value.0.len().min(Value::MAX)].to_vec(),
             Op::Add(_, amount) => Value::number(Value(before.clone()).as_number().wrapping_add(*amount)).0,
             Op::Append(_, element) => {
                 let mut list = before.clone();
@@ -132,7 +134,7 @@ pub(super) fn finish(
         });
         let Some(&(_, lsn, id)) = certificate.order.get(place) else { continue };
         let Some(txn) = history.txn(id) else { continue };
-        judge_writer(end, txn, lsn, &mut model, report);
+        judge_writer(end, txn, &mut model, report);
         judge_effect(end, txn, lsn, &finals, chain, &model, report);
         placed.push(at(txn, place, true));
     }
@@ -216,7 +218,7 @@ fn judge_reader(end: Time, txn: &Txn, model: &Model<'_>, report: &mut Report) {
     }
 }
 
-fn judge_writer(end: Time, txn: &Txn, _lsn: Lsn, model: &mut Model<'_>, report: &mut Report) {
+fn judge_writer(end: Time, txn: &Txn, model: &mut Model<'_>, report: &mut Report) {
     let confirmed = match txn.outcome {
         Outcome::Committed { .. } => true,
         Outcome::Unknown | Outcome::Open => false,
@@ -266,12 +268,9 @@ fn judge_effect(
     for (op, _) in txn.ops.iter().filter(|(op, _)| !matches!(op, Op::Read(_))) {
         let key = op.key();
         let Some(version) = finals.get(&(txn.id, key.0)) else {
-            // A write that changes nothing need not be logged.
-            if !matches!(op, Op::Write(..) | Op::Add(_, 0)) {
-                report.fire("data", "P-8", end, || {
-                    format!("{:?} at {lsn} is in the log without its {op:?}", txn.id)
-                });
-            }
+            report.fire("data", "P-8", end, || {
+                format!("{:?} at {lsn} is in the log without its {op:?}", txn.id)
+            });
             continue;
         };
         let logged = chain.value(version).unwrap_or_default();

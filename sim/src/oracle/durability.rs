@@ -6,10 +6,11 @@
 //! commit that the other copy lacks may be confirmed only when another instance durably holds "not synchronised" for
 //! that n. With SAFETY OFF roles never switch by themselves, so the rest holds there as well.
 //!
-//! *Place for the loss window.* After a forced service the instance on which service was forced may lack the tail of
-//! what was confirmed; [`Durability::serves`] then moves the head back to what that instance has, once, and the
-//! commits cut off are counted in `Stats::lost`. The window itself (between failover LSN and the old end) is to be
-//! judged here when RESUME is modelled.
+//! *Place for the loss window.* Once service was forced, the new principal may lack the tail of what was confirmed, and
+//! without a witness both partners may serve for a while. From then on [`Durability::serves`] and
+//! [`Durability::confirms`] move the head to what the server has instead of complaining, and what is missing at the end
+//! is counted in `Stats::lost`. The window itself (between failover LSN and the old end) is to be judged here when
+//! RESUME is modelled.
 
 use super::chain::{Chain, Commit, NodeId};
 use super::history::{History, Outcome};
@@ -39,6 +40,8 @@ pub(super) struct Confirmation {
     pub(super) n: RoleSequence,
     pub(super) lsn: Lsn,
     pub(super) branch: Branch,
+    /// Service was forced before, on either partner.
+    pub(super) forced: bool,
 }
 
 impl Durability {
@@ -75,7 +78,7 @@ impl Durability {
         self.quorum = false;
     }
 
-    /// A successful answer leaves. `forced`: service was forced on this instance before.
+    /// A successful answer leaves. `forced`: service was forced before, on either partner.
     pub(super) fn serves(
         &mut self,
         at: Time,
@@ -98,7 +101,7 @@ impl Durability {
             if chain.contains(end, head) {
                 return;
             }
-            if forced && before != by {
+            if forced {
                 let kept = self.confirmed.iter().rev().find(|c| chain.contains(end, c.node));
                 self.head = kept.map(|c| c.node);
                 return;
@@ -154,7 +157,7 @@ impl Durability {
         }
         if let Some(head) = self.head {
             report.held(Premise::HeadKept);
-            if !chain.contains(end, head) && !chain.contains(Some(head), commit.node) {
+            if !c.forced && !chain.contains(end, head) {
                 report.fire("durability", "INV-2", at, || {
                     format!(
                         "instance {} confirmed {:?} from a log that lacks an earlier confirmed commit",
@@ -163,7 +166,8 @@ impl Durability {
                 });
             }
         }
-        if self.head.is_none_or(|head| chain.contains(Some(commit.node), head)) {
+        let onward = |head| c.forced || chain.contains(Some(commit.node), head);
+        if self.head.is_none_or(onward) {
             self.head = Some(commit.node);
         }
         self.confirmed.push(commit);

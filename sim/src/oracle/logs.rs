@@ -38,18 +38,13 @@ impl Logs {
         self.base.get(&(key / PAGE_ROWS))?.1[(key % PAGE_ROWS) as usize].as_deref()
     }
 
-    /// Are there pages from before the run?
-    pub(super) fn has_base(&self) -> bool {
-        !self.base.is_empty()
-    }
-
     /// A copy says that its log is hardened up to a mark. [P-11]
     pub(super) fn acknowledged(
         &self,
         at: Time,
         copy: InstanceId,
         mark: Lsn,
-        branch: Branch,
+        branch: Option<Branch>,
         chain: &Chain,
         report: &mut Report,
     ) {
@@ -59,13 +54,10 @@ impl Logs {
         // The end of a virtual log file and the beginning of the next are one place: nothing lies between.
         let next_file = mark.vlf() == ends.vlf() + 1 && mark.block() <= 1 && mark.slot() == 0;
         let beyond = mark > ends && !next_file && end.is_some();
-        let last = chain.last_of_branch_below(branch, mark);
+        let last = branch.and_then(|branch| chain.last_of_branch_below(branch, mark));
         if beyond || last.is_some_and(|node| !chain.contains(end, node)) {
             report.fire("logs", "P-11", at, || {
-                format!(
-                    "instance {} acknowledged log up to {mark} of branch {branch}; durable there is {ends}",
-                    copy.0
-                )
+                format!("instance {} acknowledged log up to {mark}; durable there is {ends}", copy.0)
             });
         }
     }

@@ -1,4 +1,4 @@
-//! The oracle: judges every run from facts alone. See `docs/` for the list of invariants.
+//! The oracle: judges every run from facts alone.
 //!
 //! Facts are frames, durable bytes, replies and the world's own doings; what an instance says about itself is judged,
 //! never believed. No decision code is shared with the protocol, only types. [P-10, INV-1 … INV-13]
@@ -135,7 +135,7 @@ impl Oracle {
             logs: logs::Logs::new(),
             durability: durability::Durability::new(setup.partners, n, quorum),
             roles: roles::Roles::new(&setup),
-            states: states::States::new(n, setup.safety),
+            states: states::States::new(n, setup.safety, setup.witness.is_some()),
             availability: availability::Availability::new(&setup),
             liveness: liveness::Liveness::new(&setup),
             instant: (Time(0), 0),
@@ -178,7 +178,7 @@ impl Oracle {
             Fact::Handling { instance, input } => {
                 if let Input::Client { event: ClientEvent::Open { .. } | ClientEvent::Request(_), .. } = input
                 {
-                    self.availability.asked(at, instance, &mut self.report);
+                    self.availability.asked(at, instance, &self.world, &mut self.report);
                 }
             }
             Fact::Sent { from, to, bytes, .. } => self.sent(at, from, to, bytes),
@@ -314,12 +314,12 @@ impl Oracle {
             | Reply::Failed { n, .. } => n,
         };
         self.roles.serves(at, by, n, &self.world, &mut self.report);
-        let forced = self.world.tried.force == Some(by);
+        let forced = self.world.tried.force.is_some();
         self.durability.serves(at, by, n, forced, &self.chain, &mut self.report);
         self.availability.served(at, by, &mut self.report);
         self.liveness.served(at, by);
         if let Reply::Committed { at: lsn, branch, .. } = *reply {
-            let confirmation = durability::Confirmation { by, client, n, lsn, branch };
+            let confirmation = durability::Confirmation { by, client, n, lsn, branch, forced };
             let (history, chain, records) = (&self.history, &self.chain, &self.records);
             self.durability.confirms(at, confirmation, history, chain, records, &mut self.report);
         }

@@ -224,10 +224,9 @@ pub enum FrameView {
     LogAck {
         /// Exclusive mark of the hardened log.
         hardened: Lsn,
-        /// The branch of that mark.
-        branch: Branch,
-        /// Role sequence of the sender.
-        n: RoleSequence,
+        /// The branch of that mark, when the frame tells it; without it a tail that was cut off but is still counted
+        /// may hide an early acknowledgement.
+        branch: Option<Branch>,
     },
     /// ARMED.
     Armed {

@@ -33,8 +33,6 @@ pub(super) struct Roles {
     safety: Safety,
     drift_ppm: u64,
     ping_interval: Time,
-    /// The drift bound keeps leases safe. [OQ-8]
-    guaranteed: bool,
     newest: Option<(RoleSequence, InstanceId)>,
     repliers: BTreeMap<RoleSequence, InstanceId>,
     owners: BTreeMap<RoleSequence, InstanceId>,
@@ -76,7 +74,6 @@ struct Claim {
 impl Roles {
     pub(super) fn new(setup: &super::OracleSetup) -> Self {
         let n = setup.names.len();
-        let (t, i) = (setup.timeout.0, setup.ping_interval.0);
         let drift_ppm = u64::from(setup.drift_ppm);
         Roles {
             instances: n,
@@ -84,7 +81,6 @@ impl Roles {
             safety: setup.safety,
             drift_ppm,
             ping_interval: setup.ping_interval,
-            guaranteed: u128::from(drift_ppm) * u128::from(2 * t + i) < u128::from(i) * 1_000_000,
             newest: None,
             repliers: BTreeMap::new(),
             owners: BTreeMap::new(),
@@ -194,7 +190,8 @@ impl Roles {
             self.repliers.insert(n, by);
         }
         // Without a witness both may serve after a forced service. [INV-13]
-        let alone = self.witness.is_some() && !world.tried.witness && self.guaranteed;
+        let settings_known = !world.tried.witness && !world.tried.foreign;
+        let alone = self.witness.is_some() && settings_known && world.guaranteed();
         if let Some((newest, server)) = self.newest
             && n < newest
             && (alone || world.tried.force.is_none())
@@ -292,11 +289,14 @@ impl Roles {
             });
         }
         let (Some(witness), Some(before)) = (self.witness, before) else { return };
-        if instance == witness && now.n > before.n && now.owner != before.owner && !cx.world.tried.witness {
+        if cx.world.tried.witness || cx.world.tried.foreign {
+            return;
+        }
+        if instance == witness && now.n > before.n && now.owner != before.owner {
             self.judge_grant(cx, witness, before, now);
         }
         // Two of three: nobody becomes owner by its own record alone.
-        if instance != witness && now.n > before.n && now.owner == instance && !cx.world.tried.witness {
+        if instance != witness && now.n > before.n && now.owner == instance {
             let mut others = (0..self.instances as u8).map(InstanceId).filter(|i| *i != instance);
             if !others.any(|i| cx.records.current(i).is_some_and(|r| r.n == now.n && r.owner == instance)) {
                 cx.report.fire("roles", "P-2", at, || {
@@ -321,7 +321,7 @@ impl Roles {
         let mut wrong: Vec<(&'static str, &'static str)> = Vec::new();
         let grant = self.grant.filter(|g| g.n == now.n);
         let claim = self.claims[usize::from(new.0)].filter(|c| c.n == now.n && other.claim == Some(now.n));
-        if self.guaranteed && self.pings_seen {
+        if cx.world.guaranteed() && self.pings_seen {
             if grant.is_some_and(|g| !g.lost) {
                 wrong.push(("OQ-3.3", "the witness had not lost the old principal"));
             }

@@ -21,13 +21,15 @@ type Shown = (Role, MirroringState);
 #[derive(Clone, Debug)]
 pub(super) struct States {
     safety: Safety,
+    /// Without a witness nobody needs a record of being synchronised. [OQ-4.1]
+    witness: bool,
     shown: Vec<Option<(Shown, RoleSequence)>>,
     status: Vec<Option<Status>>,
 }
 
 impl States {
-    pub(super) fn new(instances: usize, safety: Safety) -> Self {
-        States { safety, shown: vec![None; instances], status: vec![None; instances] }
+    pub(super) fn new(instances: usize, safety: Safety, witness: bool) -> Self {
+        States { safety, witness, shown: vec![None; instances], status: vec![None; instances] }
     }
 
     /// The newest view of an instance.
@@ -157,6 +159,7 @@ impl States {
         let n = status.n;
         let principal = status.role == Some(Principal);
         let unsynchronised = principal
+            && self.witness
             && status.state == Some(Synchronized)
             && status.safety == Safety::Full
             && !records.was_synchronised(instance, n);

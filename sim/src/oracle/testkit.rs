@@ -167,8 +167,7 @@ fn test_frame(bytes: &[u8]) -> Option<FrameView> {
         }),
         b'a' => Some(FrameView::LogAck {
             hardened: Lsn::from_raw(f[0]),
-            branch: Branch { n: RoleSequence(f[1] as u32), r: f[2] as u32 },
-            n: RoleSequence(f[1] as u32),
+            branch: Some(Branch { n: RoleSequence(f[1] as u32), r: f[2] as u32 }),
         }),
         b'm' => Some(FrameView::Armed { n: RoleSequence(f[0] as u32) }),
         _ => Some(FrameView::Other),

@@ -120,6 +120,12 @@ impl World {
         self.base.slack
     }
 
+    /// Clocks are good enough for leases, for every time-out period that may be in force. [OQ-8]
+    pub(super) fn guaranteed(&self) -> bool {
+        let (t, i) = (u128::from(self.timeout.1.0), u128::from(self.base.ping_interval.0));
+        u128::from(self.base.drift_ppm) * (2 * t + i) < i * 1_000_000
+    }
+
     /// When anything last changed.
     pub(super) fn last_change(&self) -> Time {
         self.last_change
