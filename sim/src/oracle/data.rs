@@ -387,6 +387,29 @@ mod tests {
         assert_eq!(bench.finish(), []);
     }
 
+    /// A reader whose mark lies on a dead end of the log may stand wherever its values fit and real time permits.
+    #[test]
+    fn a_reader_on_a_dead_end_is_placed_where_it_fits() {
+        for (saw, expected) in [(&[1][..], &[][..]), (&[9], &[("data", "P-8")])] {
+            let (mut bench, mut log) = (Bench::new(false), Log::new());
+            let x = log.add((1, 0), &[Rec::Update(1, L.0, &list(&[1])), Rec::Commit(1)]);
+            let mut other = log.fork_after(&x);
+            let dead = log.add((1, 0), &[Rec::Update(2, L.0, &list(&[1, 2]))]);
+            let y = other.add((1, 1), &[Rec::Update(3, L.0, &list(&[1, 3])), Rec::Commit(3)]);
+            bench.batch(C0, A, 1, vec![Op::Append(L, 1)]);
+            bench.log(A, &x);
+            bench.committed(C0, A, x.at(1), x.branch, vec![Value::default()]);
+            bench.batch(C1, A, 4, vec![Op::Read(L)]);
+            bench.log(B, &x);
+            bench.log(B, &dead);
+            bench.committed(C1, A, dead.end(), dead.branch, vec![Value(list(saw))]);
+            bench.batch(C0, A, 3, vec![Op::Append(L, 3)]);
+            bench.log(A, &y);
+            bench.committed(C0, A, y.at(1), y.branch, vec![Value(list(&[1]))]);
+            assert_eq!(bench.finish(), expected);
+        }
+    }
+
     #[test]
     fn money_that_appears_is_found() {
         let (mut bench, mut log) = (Bench::new(false), Log::new());

@@ -495,6 +495,17 @@ mod tests {
         assert_eq!(bench.rules(), [("roles", "P-2")]);
     }
 
+    /// [OQ-9]
+    #[test]
+    fn a_hand_over_needs_no_loss() {
+        let mut bench = Bench::synchronised();
+        bench.lease(A, W, 1);
+        bench.record(A, record(2, 2, B, false, 1, 0));
+        bench.record(B, record(2, 2, B, false, 1, 0));
+        bench.record(W, record(2, 2, B, false, 1, 0));
+        assert_eq!(bench.rules(), []);
+    }
+
     /// A refusal by the principal's own host is definite. [OQ-3.4]
     #[test]
     fn a_refused_dial_replaces_the_wait() {
