@@ -21,6 +21,7 @@ pub mod network;
 pub mod node;
 pub mod observe;
 pub mod rng;
+pub mod oracle;
 pub mod scenario;
 pub mod script;
 #[cfg(test)]

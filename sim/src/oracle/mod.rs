@@ -1,0 +1,386 @@
+//! The oracle: judges every run from facts alone.
+//!
+//! Facts are frames, durable bytes, replies and the world's own doings; what an instance says about itself is judged,
+//! never believed. No decision code is shared with the protocol, only types. [P-10, INV-1 … INV-13]
+//!
+//! This file takes facts apart once and hands them to the invariants, one file each. Three models are shared by them:
+//! `chain` (all log seen durable), `history` (what clients did and saw), `records` and `world` (who knows what, what
+//! was done). A fact costs constant or logarithmic time; what needs a view of the whole is judged in
+//! [`Oracle::finish`]. All violations of a run are collected, up to a bound.
+//!
+//! One session on one pair of partners is judged; facts of other sessions are ignored.
+
+mod availability;
+mod chain;
+mod data;
+mod durability;
+mod history;
+mod liveness;
+mod logs;
+pub mod parse;
+mod records;
+mod report;
+mod roles;
+mod states;
+#[cfg(test)]
+mod testkit;
+mod world;
+
+pub use parse::{Decoders, FrameView, RecordView};
+pub use report::{PER_RULE_MAX, Stats, VIOLATIONS_MAX, Verdict, Violation};
+
+use crate::fault::Action;
+use crate::observe::{ClientId, Fact};
+use crate::scenario::{SafetyDecl, Scenario, Workload};
+use crate::time::Time;
+use dbm_core::config::Tuning;
+use dbm_core::io::{ClientEvent, DiskOp, FileId, FileKind, Input, Notice, Reply};
+use dbm_core::types::{InstanceId, RoleSequence, Safety, SessionId};
+
+/// So many facts at one instant of true time are a livelock.
+const FACTS_PER_INSTANT_MAX: u32 = 100_000;
+
+/// What the oracle knows of a run beforehand.
+#[derive(Clone, Debug)]
+pub struct OracleSetup {
+    /// Names of the instances, by id.
+    pub names: Vec<String>,
+    /// First principal, first mirror.
+    pub partners: [InstanceId; 2],
+    /// The witness, if one is set.
+    pub witness: Option<InstanceId>,
+    /// SAFETY at the start.
+    pub safety: Safety,
+    /// T at the start.
+    pub timeout: Time,
+    /// i.
+    pub ping_interval: Time,
+    /// Largest rate error of any clock in this run, parts per million.
+    pub drift_ppm: u32,
+    /// Added to every time bound on availability: reconnecting, redo, slow disks and links.
+    pub slack: Time,
+    /// The load, if there is one.
+    pub workload: Option<Workload>,
+    /// The session judged.
+    pub session: SessionId,
+    /// How frames and session records are decoded.
+    pub decoders: Decoders,
+}
+
+impl OracleSetup {
+    /// For a scenario or plan. Instances named nowhere count as the first two.
+    pub fn new(scenario: &Scenario) -> Self {
+        let names: Vec<String> = scenario.instances.iter().map(|i| i.name.clone()).collect();
+        let find = |name: &str| names.iter().position(|n| n == name).map(|i| InstanceId(i as u8));
+        let partners = [
+            find(&scenario.session.principal).unwrap_or(InstanceId(0)),
+            find(&scenario.session.mirror).unwrap_or(InstanceId(1)),
+        ];
+        let clocks = scenario.clocks.values().map(|c| c.rate_ppm.unsigned_abs());
+        let faults = scenario.timeline.iter().filter_map(|step| match &step.action {
+            Action::ClockRate { ppm, .. } => Some(ppm.unsigned_abs()),
+            _ => None,
+        });
+        let slowest =
+            [scenario.network.latency, scenario.disk.write, scenario.disk.flush, scenario.disk.read];
+        let slowest = slowest.iter().map(|s| s.max.0).sum::<u64>();
+        OracleSetup {
+            witness: scenario.session.witness.as_deref().and_then(find),
+            safety: match scenario.session.safety {
+                SafetyDecl::Full => Safety::Full,
+                SafetyDecl::Off => Safety::Off,
+            },
+            timeout: Time::secs(scenario.session.timeout_s.into()),
+            ping_interval: Time(Tuning::default().ping_interval.0),
+            drift_ppm: clocks.chain(faults).chain([scenario.clock_rate_ppm_max]).max().unwrap_or_default(),
+            slack: Time::secs(5) + Time(50 * slowest),
+            workload: scenario.workload,
+            session: SessionId(0),
+            decoders: Decoders::default(),
+            names,
+            partners,
+        }
+    }
+}
+
+/// Judges one run.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    setup: OracleSetup,
+    report: report::Report,
+    chain: chain::Chain,
+    history: history::History,
+    records: records::Records,
+    world: world::World,
+    logs: logs::Logs,
+    durability: durability::Durability,
+    roles: roles::Roles,
+    states: states::States,
+    availability: availability::Availability,
+    liveness: liveness::Liveness,
+    instant: (Time, u32),
+}
+
+impl Oracle {
+    /// An oracle before the first fact.
+    pub fn new(setup: OracleSetup) -> Self {
+        let n = setup.names.len();
+        let quorum = setup.witness.is_some() && setup.safety == Safety::Full;
+        Oracle {
+            report: report::Report::new(),
+            chain: chain::Chain::new(n),
+            history: history::History::default(),
+            records: records::Records::new(n, setup.decoders),
+            world: world::World::new(&setup),
+            logs: logs::Logs::new(),
+            durability: durability::Durability::new(setup.partners, n, quorum),
+            roles: roles::Roles::new(&setup),
+            states: states::States::new(n, setup.safety, setup.witness.is_some()),
+            availability: availability::Availability::new(&setup),
+            liveness: liveness::Liveness::new(&setup),
+            instant: (Time(0), 0),
+            setup,
+        }
+    }
+
+    /// One fact, in the order of true time.
+    pub fn fact(&mut self, at: Time, fact: &Fact<'_>) {
+        self.report.stats.facts += 1;
+        self.watch(at);
+        match *fact {
+            Fact::Started { instance, incarnation } => {
+                self.availability.before_change(at, &self.world, &self.records);
+                let change = self.world.process_started(at, instance);
+                self.availability.changed(change);
+                self.durability.started(instance, incarnation);
+                self.states.gone(instance);
+            }
+            Fact::Died { instance } => {
+                self.availability.before_change(at, &self.world, &self.records);
+                let change = self.world.died(at, instance);
+                self.availability.changed(change);
+                self.roles.died(at, instance);
+                self.states.gone(instance);
+            }
+            Fact::Paused { instance, paused } => {
+                self.availability.before_change(at, &self.world, &self.records);
+                let change = self.world.paused(at, instance, paused);
+                self.availability.changed(change);
+            }
+            Fact::Acted { action, .. } => {
+                self.availability.before_change(at, &self.world, &self.records);
+                let change = self.world.acted(at, action);
+                self.availability.changed(change);
+                if self.world.tried.witness || self.world.tried.safety || self.world.tried.foreign {
+                    self.durability.quorum_unknown();
+                }
+            }
+            Fact::Handling { instance, input } => {
+                if let Input::Client { event: ClientEvent::Open { .. } | ClientEvent::Request(_), .. } = input
+                {
+                    self.availability.asked(at, instance, &self.world, &mut self.report);
+                }
+            }
+            Fact::Sent { from, to, bytes, .. } => self.sent(at, from, to, bytes),
+            Fact::Delivered { from, to, bytes, .. } => {
+                if let Some(frame) = (self.setup.decoders.frame)(bytes) {
+                    self.roles.delivered(at, from, to, &frame, self.world.is_paused(to));
+                }
+            }
+            Fact::LinkUp { at: end, peer, link } => self.roles.link_up(end, peer, link),
+            Fact::LinkDown { at: end, peer, link, cause } => self.roles.link_down(at, end, peer, link, cause),
+            Fact::DiskIssued { instance, op } => self.issued(at, instance, op),
+            Fact::Durable { instance, file, offset, bytes } => {
+                self.durable(at, instance, file, offset, bytes)
+            }
+            Fact::Preloaded { instance, file, bytes } => self.preloaded(at, instance, file, bytes),
+            Fact::Replied { instance, client, reply } => self.replied(at, instance, client, reply),
+            Fact::Called { client, request, .. } => self.history.called(client, request),
+            Fact::TxnBegun { client, txn } => self.history.begun(client, txn),
+            Fact::Answered { client, from, reply } => self.answered(at, client, from, reply),
+            Fact::ClientLost { client } => self.history.give_up(client),
+            Fact::Told { instance, notice } => self.told(at, instance, notice),
+            Fact::Status { instance, session, status } => {
+                if session == self.setup.session {
+                    self.states.status_changed(at, instance, status, &self.records, &mut self.report);
+                }
+            }
+            Fact::StatementDone { .. } => {}
+            Fact::Panicked { instance, message } => {
+                self.report
+                    .fire("panic", "PANIC", at, || format!("instance {} panicked: {message}", instance.0));
+            }
+        }
+    }
+
+    /// The end of the run.
+    pub fn finish(mut self, end: Time) -> Verdict {
+        let forced = self.world.tried.force.is_some();
+        self.availability.tick(end, &self.world, &self.records, &mut self.report);
+        self.durability.finish(end, &self.history, &self.chain, forced, &mut self.report);
+        // After a forced service the surviving log lacks what it legally lost; what clients saw of that is not judged.
+        if let Some(server) = self.durability.server()
+            && !forced
+        {
+            let accounts = self.setup.workload.map_or(0, |w| w.accounts.min(data::FIRST_LIST_KEY));
+            let tip = self.chain.end(server.0.into());
+            data::finish(end, accounts, tip, &self.history, &self.chain, &self.logs, &mut self.report);
+        }
+        self.liveness.finish(end, &self.world, &self.states, &self.chain, &mut self.report);
+        self.report.verdict()
+    }
+
+    /// Runs on every fact.
+    #[inline]
+    fn watch(&mut self, at: Time) {
+        if self.instant.0 == at {
+            self.instant.1 += 1;
+            if self.instant.1 == FACTS_PER_INSTANT_MAX {
+                self.report.fire("livelock", "LIVELOCK", at, || "time does not pass any more".into());
+            }
+            return;
+        }
+        self.instant = (at, 0);
+        self.availability.tick(at, &self.world, &self.records, &mut self.report);
+    }
+
+    fn sent(&mut self, at: Time, from: InstanceId, to: InstanceId, bytes: &[u8]) {
+        let Some(frame) = (self.setup.decoders.frame)(bytes) else { return };
+        self.roles.sent(at, from, to, &frame);
+        if let FrameView::LogAck { hardened, branch, .. } = frame {
+            self.logs.acknowledged(at, from, hardened, branch, &self.chain, &mut self.report);
+        }
+    }
+
+    fn issued(&mut self, at: Time, instance: InstanceId, op: &DiskOp) {
+        if let DiskOp::Write { file, bytes, .. } = op
+            && file.kind == FileKind::Record
+            && file.session == self.setup.session
+            && let Some(record) = self.records.decode(bytes)
+        {
+            self.roles.record_issued(at, instance, &record, &self.records, &self.world);
+        }
+    }
+
+    fn durable(&mut self, at: Time, instance: InstanceId, file: FileId, offset: u64, bytes: &[u8]) {
+        if file.session != self.setup.session || bytes.is_empty() {
+            return;
+        }
+        match file.kind {
+            FileKind::Log => self.chain.durable(at, instance.0.into(), offset, bytes, &mut self.report),
+            FileKind::Data => {
+                let [a, b] = self.setup.partners;
+                let peer = if instance == a { b } else { a };
+                self.logs.pages_durable(at, instance, peer, offset, bytes, &self.chain, &mut self.report);
+            }
+            FileKind::Record => self.record_durable(at, instance, offset, bytes),
+            FileKind::Boot | FileKind::DoubleWrite => {}
+        }
+    }
+
+    fn record_durable(&mut self, at: Time, instance: InstanceId, offset: u64, bytes: &[u8]) {
+        let Some((before, now)) = self.records.durable(instance, offset, bytes) else { return };
+        let moved = before.is_none_or(|b| (b.n, b.owner) != (now.n, now.owner));
+        self.availability.record_changed(at, moved, &self.world);
+        let head = self.durability.head();
+        let (records, world, chain) = (&self.records, &self.world, &self.chain);
+        let mut cx = roles::RecordCx { at, instance, records, world, chain, head, report: &mut self.report };
+        self.roles.record_durable(&mut cx, before.as_ref(), &now);
+    }
+
+    fn preloaded(&mut self, at: Time, instance: InstanceId, file: FileId, bytes: &[u8]) {
+        if file.session != self.setup.session || bytes.is_empty() {
+            return;
+        }
+        match file.kind {
+            FileKind::Log => self.chain.preload(at, instance.0.into(), bytes, &mut self.report),
+            FileKind::Data => self.logs.preload(bytes),
+            FileKind::Record => self.record_durable(at, instance, 0, bytes),
+            FileKind::Boot | FileKind::DoubleWrite => {}
+        }
+    }
+
+    fn replied(&mut self, at: Time, by: InstanceId, client: ClientId, reply: &Reply) {
+        let n: RoleSequence = match *reply {
+            Reply::Refused { error } => {
+                self.availability.refused(at, by, error, &mut self.report);
+                return;
+            }
+            Reply::Connected { n, .. }
+            | Reply::Begun { n }
+            | Reply::Done { n, .. }
+            | Reply::Committed { n, .. }
+            | Reply::RolledBack { n }
+            | Reply::Failed { n, .. } => n,
+        };
+        self.roles.serves(at, by, n, &self.world, &mut self.report);
+        let forced = self.world.tried.force.is_some();
+        self.durability.serves(at, by, n, forced, &self.chain, &mut self.report);
+        self.availability.served(at, by, &mut self.report);
+        self.liveness.served(at, by);
+        if let Reply::Committed { at: lsn, branch, .. } = *reply {
+            let confirmation = durability::Confirmation { by, client, n, lsn, branch, forced };
+            let (history, chain, records) = (&self.history, &self.chain, &self.records);
+            self.durability.confirms(at, confirmation, history, chain, records, &mut self.report);
+        }
+    }
+
+    fn answered(&mut self, at: Time, client: ClientId, from: InstanceId, reply: &Reply) {
+        if let Reply::Committed { .. } = reply
+            && self.history.current(client).is_some()
+        {
+            self.liveness.confirmed(at);
+        }
+        self.history.answered(client, from, reply);
+    }
+
+    fn told(&mut self, at: Time, instance: InstanceId, notice: &Notice) {
+        match *notice {
+            Notice::State { session, from, to, n } => {
+                if session == self.setup.session {
+                    self.states.told(at, instance, from, to, n, &self.world, &mut self.report);
+                }
+            }
+            // Shown again as facts of their own, or told for people only.
+            Notice::Status { .. }
+            | Notice::Event { .. }
+            | Notice::Message { .. }
+            | Notice::Serving { .. }
+            | Notice::Step { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testkit::{A, Bench};
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_violation() {
+        let mut bench = Bench::new(true);
+        bench.fact(Fact::Panicked { instance: A, message: "assertion failed" });
+        assert_eq!(bench.rules(), [("panic", "PANIC")]);
+    }
+
+    #[test]
+    fn time_that_stands_still_is_a_violation() {
+        let mut bench = Bench::new(true);
+        for _ in 0..=FACTS_PER_INSTANT_MAX {
+            bench.fact(Fact::ClientLost { client: ClientId(0) });
+        }
+        assert_eq!(bench.rules(), [("livelock", "LIVELOCK")]);
+    }
+
+    #[test]
+    fn every_premise_is_in_the_verdict_even_if_it_never_held() {
+        let verdict = Bench::new(false).oracle.finish(Time(0));
+        assert!(verdict.passed());
+        for invariant in ["logs", "durability", "roles", "data", "states", "availability", "liveness"] {
+            assert!(
+                verdict.premises.iter().any(|(i, _, count)| *i == invariant && *count == 0),
+                "{invariant}"
+            );
+        }
+    }
+}

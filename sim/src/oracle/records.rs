@@ -1,0 +1,85 @@
+//! The session record of every instance, from durable bytes: what it knows now, and what it has known.
+
+use super::parse::{Decoders, RecordView};
+use dbm_core::io::RECORD_SLOT_BYTES;
+use dbm_core::types::{InstanceId, RoleSequence};
+
+/// The durable records of all instances.
+#[derive(Clone, Debug)]
+pub(super) struct Records {
+    decoders: Decoders,
+    of: Vec<OfInstance>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OfInstance {
+    image: Vec<u8>,
+    current: Option<RecordView>,
+    owned: Vec<RoleSequence>,
+    synchronised: Vec<RoleSequence>,
+}
+
+impl Records {
+    pub(super) fn new(instances: usize, decoders: Decoders) -> Self {
+        Records { decoders, of: vec![OfInstance::default(); instances] }
+    }
+
+    /// The newest durable record.
+    pub(super) fn current(&self, instance: InstanceId) -> Option<&RecordView> {
+        self.of.get(usize::from(instance.0))?.current.as_ref()
+    }
+
+    /// The highest n in any durable record, with its owner.
+    pub(super) fn newest(&self) -> Option<&RecordView> {
+        self.of.iter().filter_map(|o| o.current.as_ref()).max_by_key(|r| r.n)
+    }
+
+    /// Did its durable record ever name it owner of `n`?
+    pub(super) fn has_owned(&self, instance: InstanceId, n: RoleSequence) -> bool {
+        self.of.get(usize::from(instance.0)).is_some_and(|o| o.owned.contains(&n))
+    }
+
+    /// Did its durable record ever say "synchronised" while at `n`?
+    pub(super) fn was_synchronised(&self, instance: InstanceId, n: RoleSequence) -> bool {
+        self.of.get(usize::from(instance.0)).is_some_and(|o| o.synchronised.contains(&n))
+    }
+
+    /// A record about to be written at a slot.
+    pub(super) fn decode(&self, bytes: &[u8]) -> Option<RecordView> {
+        (self.decoders.record)(bytes)
+    }
+
+    /// Bytes became durable. Returns the record before and the newer one, if there is a newer one.
+    pub(super) fn durable(
+        &mut self,
+        instance: InstanceId,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Option<(Option<RecordView>, RecordView)> {
+        let of = self.of.get_mut(usize::from(instance.0))?;
+        let (from, to) = (offset as usize, offset as usize + bytes.len());
+        if of.image.len() < to {
+            of.image.resize(to, 0);
+        }
+        of.image[from..to].copy_from_slice(bytes);
+        let before = of.current;
+        for slot in from / RECORD_SLOT_BYTES..=(to - 1) / RECORD_SLOT_BYTES {
+            let end = of.image.len().min((slot + 1) * RECORD_SLOT_BYTES);
+            let Some(record) = (self.decoders.record)(&of.image[slot * RECORD_SLOT_BYTES..end]) else {
+                continue;
+            };
+            if of.current.is_none_or(|c| record.serial > c.serial) {
+                of.current = Some(record);
+                if record.owner == instance && !of.owned.contains(&record.n) {
+                    of.owned.push(record.n);
+                }
+                let synchronised = record.synchronised.is_some_and(|(yes, n, _)| yes && n == record.n);
+                if synchronised && !of.synchronised.contains(&record.n) {
+                    of.synchronised.push(record.n);
+                }
+            }
+        }
+        let now = of.current?;
+        (before != Some(now)).then_some((before, now))
+    }
+}

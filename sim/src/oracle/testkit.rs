@@ -1,0 +1,308 @@
+//! Hand-made log blocks, pages, frames, records and facts for the oracle's own tests.
+
+use super::parse::{Decoders, FrameView, RecordView};
+use super::{Oracle, OracleSetup};
+use crate::observe::{ClientId, Fact};
+use crate::scenario::Scenario;
+use crate::time::Time;
+use dbm_core::io::{FileId, FileKind, LinkId, Reply, Request};
+use dbm_core::types::{Branch, InstanceId, Lsn, RoleSequence, Safety, SessionId, TxnId, Value};
+
+pub(super) const A: InstanceId = InstanceId(0);
+pub(super) const B: InstanceId = InstanceId(1);
+pub(super) const W: InstanceId = InstanceId(2);
+pub(super) const C0: ClientId = ClientId(0);
+pub(super) const C1: ClientId = ClientId(1);
+
+/// A log record to make.
+#[derive(Clone, Copy)]
+pub(super) enum Rec<'a> {
+    Update(u64, u32, &'a [u8]),
+    Commit(u64),
+}
+
+pub(super) fn block(lsn: Lsn, prev: (Lsn, u32), branch: (u32, u32), records: &[Rec<'_>]) -> Vec<u8> {
+    let mut out = vec![0; 48];
+    for record in records {
+        match record {
+            Rec::Update(txn, key, after) => {
+                out.push(2);
+                out.extend_from_slice(&txn.to_le_bytes());
+                out.extend_from_slice(&key.to_le_bytes());
+                out.push(0xFF);
+                out.push(after.len() as u8);
+                out.extend_from_slice(after);
+            }
+            Rec::Commit(txn) => {
+                out.push(4);
+                out.extend_from_slice(&txn.to_le_bytes());
+            }
+        }
+    }
+    let payload = out.len() as u32 - 48;
+    out.resize(out.len().next_multiple_of(512), 0);
+    out[..4].copy_from_slice(b"DBML");
+    out[8..16].copy_from_slice(&lsn.raw().to_le_bytes());
+    out[16..24].copy_from_slice(&prev.0.raw().to_le_bytes());
+    out[24..28].copy_from_slice(&prev.1.to_le_bytes());
+    out[28..32].copy_from_slice(&branch.0.to_le_bytes());
+    out[32..36].copy_from_slice(&branch.1.to_le_bytes());
+    out[36..40].copy_from_slice(&payload.to_le_bytes());
+    out[40..42].copy_from_slice(&(records.len() as u16).to_le_bytes());
+    let sum = crc32fast::hash(&out[8..]);
+    out[4..8].copy_from_slice(&sum.to_le_bytes());
+    out
+}
+
+/// A data page with one row set.
+pub(super) fn page(id: u32, lsn: Lsn, row: usize, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(b"DBMP");
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&id.to_le_bytes());
+    out.extend_from_slice(&lsn.raw().to_le_bytes());
+    for i in 0..8 {
+        if i == row {
+            out.push(value.len() as u8);
+            out.extend_from_slice(value);
+        } else {
+            out.push(0xFF);
+        }
+    }
+    out.resize(1024, 0);
+    let sum = crc32fast::hash(&out[8..]);
+    out[4..8].copy_from_slice(&sum.to_le_bytes());
+    out
+}
+
+/// A block made for a place.
+#[derive(Clone)]
+pub(super) struct Made {
+    pub(super) lsn: Lsn,
+    pub(super) offset: u64,
+    pub(super) bytes: Vec<u8>,
+    pub(super) branch: Branch,
+}
+
+impl Made {
+    fn sum(&self) -> u32 {
+        u32::from_le_bytes(self.bytes[4..8].try_into().unwrap())
+    }
+    /// The LSN of a record.
+    pub(super) fn at(&self, slot: u16) -> Lsn {
+        Lsn::new(self.lsn.vlf(), self.lsn.block(), slot)
+    }
+    /// Its end.
+    pub(super) fn end(&self) -> Lsn {
+        Lsn::new(self.lsn.vlf(), self.lsn.block() + (self.bytes.len() / 512) as u32, 0)
+    }
+}
+
+/// Makes blocks one after the other in virtual log file 1.
+#[derive(Clone)]
+pub(super) struct Log {
+    next: u32,
+    prev: (Lsn, u32),
+}
+
+impl Log {
+    pub(super) fn new() -> Self {
+        Log { next: 0, prev: (Lsn::ZERO, 0) }
+    }
+    pub(super) fn add(&mut self, branch: (u32, u32), records: &[Rec<'_>]) -> Made {
+        let lsn = Lsn::new(1, self.next, 0);
+        let bytes = block(lsn, self.prev, branch, records);
+        let branch = Branch { n: RoleSequence(branch.0), r: branch.1 };
+        let made = Made { lsn, offset: u64::from(self.next) * 512, bytes, branch };
+        self.next += (made.bytes.len() / 512) as u32;
+        self.prev = (lsn, made.sum());
+        made
+    }
+    pub(super) fn fork_after(&self, block: &Made) -> Log {
+        let next = (block.offset / 512) as u32 + (block.bytes.len() / 512) as u32;
+        Log { next, prev: (block.lsn, block.sum()) }
+    }
+}
+
+/// A scenario with or without a witness; T = 10 s, no clients unless the test makes them.
+pub(super) fn scenario(witness: bool) -> Scenario {
+    let instances = if witness {
+        r#"[{"name":"A"},{"name":"B"},{"name":"W"}]"#
+    } else {
+        r#"[{"name":"A"},{"name":"B"}]"#
+    };
+    let session = if witness {
+        r#"{"principal":"A","mirror":"B","witness":"W"}"#
+    } else {
+        r#"{"principal":"A","mirror":"B"}"#
+    };
+    let text = format!(
+        r#"{{"dbmsim":1,"name":"t","duration":"600s","instances":{instances},"session":{session},"workload":{{"accounts":4}}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Frames and records of the tests: a tag and fields of eight bytes.
+pub(super) fn decoders() -> Decoders {
+    Decoders { frame: test_frame, record: test_record }
+}
+
+fn fields(bytes: &[u8]) -> Vec<u64> {
+    bytes[1..].chunks_exact(8).map(|c| u64::from_le_bytes(c.try_into().unwrap())).collect()
+}
+
+fn encode(tag: u8, fields: &[u64]) -> Vec<u8> {
+    let mut out = vec![tag];
+    fields.iter().for_each(|f| out.extend_from_slice(&f.to_le_bytes()));
+    out
+}
+
+fn test_frame(bytes: &[u8]) -> Option<FrameView> {
+    let f = fields(bytes);
+    match bytes[0] {
+        b'p' => Some(FrameView::Ping {
+            n: RoleSequence(f[0] as u32),
+            stamp: f[1],
+            echo: (f[2] != u64::MAX).then_some(f[2]),
+        }),
+        b'a' => Some(FrameView::LogAck {
+            hardened: Lsn::from_raw(f[0]),
+            branch: Some(Branch { n: RoleSequence(f[1] as u32), r: f[2] as u32 }),
+        }),
+        b'm' => Some(FrameView::Armed { n: RoleSequence(f[0] as u32) }),
+        _ => Some(FrameView::Other),
+    }
+}
+
+pub(super) fn ping(n: u32, stamp: u64, echo: Option<u64>) -> Vec<u8> {
+    encode(b'p', &[n.into(), stamp, echo.unwrap_or(u64::MAX)])
+}
+
+pub(super) fn ack(hardened: Lsn, n: u32, r: u32) -> Vec<u8> {
+    encode(b'a', &[hardened.raw(), n.into(), r.into()])
+}
+
+pub(super) fn armed(n: u32) -> Vec<u8> {
+    encode(b'm', &[n.into()])
+}
+
+fn test_record(slot: &[u8]) -> Option<RecordView> {
+    if slot.first() != Some(&b'r') {
+        return None;
+    }
+    let f = fields(slot);
+    Some(RecordView {
+        serial: f[0],
+        n: RoleSequence(f[1] as u32),
+        owner: InstanceId(f[2] as u8),
+        synchronised: Some((f[3] == 1, RoleSequence(f[1] as u32), f[4])),
+        suspended: false,
+        safety: Safety::Full,
+        claim: (f[5] != 0).then_some(RoleSequence(f[5] as u32)),
+    })
+}
+
+/// A session record: serial, n, owner, synchronised, its sequence, claim (0: none).
+pub(super) fn record(serial: u64, n: u32, owner: InstanceId, sync: bool, seq: u64, claim: u32) -> Vec<u8> {
+    encode(b'r', &[serial, n.into(), owner.0.into(), sync.into(), seq, claim.into()])
+}
+
+/// An oracle with short hands for facts.
+pub(super) struct Bench {
+    pub(super) oracle: Oracle,
+    pub(super) now: Time,
+}
+
+pub(super) const SESSION: SessionId = SessionId(0);
+
+impl Bench {
+    pub(super) fn new(witness: bool) -> Self {
+        let mut setup = OracleSetup::new(&scenario(witness));
+        setup.decoders = decoders();
+        let mut bench = Bench { oracle: Oracle::new(setup), now: Time(0) };
+        for i in 0..if witness { 3 } else { 2 } {
+            bench.fact(Fact::Started { instance: InstanceId(i), incarnation: 1 });
+        }
+        bench
+    }
+    /// As `new`, with the record of a synchronised session durable everywhere.
+    pub(super) fn synchronised() -> Self {
+        let mut bench = Bench::new(true);
+        for i in [A, B, W] {
+            bench.record(i, record(1, 1, A, true, 1, 0));
+        }
+        bench
+    }
+    pub(super) fn fact(&mut self, fact: Fact<'_>) {
+        self.oracle.fact(self.now, &fact);
+    }
+    pub(super) fn at(&mut self, seconds: u64) {
+        self.now = Time::secs(seconds);
+    }
+    pub(super) fn durable(&mut self, instance: InstanceId, kind: FileKind, offset: u64, bytes: &[u8]) {
+        let file = FileId { session: SESSION, kind };
+        self.fact(Fact::Durable { instance, file, offset, bytes });
+    }
+    pub(super) fn log(&mut self, instance: InstanceId, made: &Made) {
+        self.durable(instance, FileKind::Log, made.offset, &made.bytes);
+    }
+    pub(super) fn record(&mut self, instance: InstanceId, bytes: Vec<u8>) {
+        let file = FileId { session: SESSION, kind: FileKind::Record };
+        let op = dbm_core::io::DiskOp::Write {
+            file,
+            offset: 0,
+            bytes: bytes.clone().into(),
+            durability: dbm_core::io::Durability::Through,
+        };
+        self.fact(Fact::DiskIssued { instance, op: &op });
+        self.durable(instance, FileKind::Record, 0, &bytes);
+    }
+    pub(super) fn send(&mut self, from: InstanceId, to: InstanceId, bytes: &[u8]) {
+        self.fact(Fact::Sent { from, to, link: LinkId(0), bytes });
+    }
+    pub(super) fn deliver(&mut self, from: InstanceId, to: InstanceId, bytes: &[u8]) {
+        self.fact(Fact::Delivered { from, to, link: LinkId(1), bytes });
+    }
+    /// A ping of `of` under n, sent, delivered, and echoed back by `by`.
+    pub(super) fn lease(&mut self, of: InstanceId, by: InstanceId, n: u32) {
+        let stamp = self.now.0;
+        self.send(of, by, &ping(n, stamp, None));
+        self.deliver(of, by, &ping(n, stamp, None));
+        self.deliver(by, of, &ping(n, 0, Some(stamp)));
+    }
+    pub(super) fn called(&mut self, client: ClientId, to: InstanceId, request: Request) {
+        if let Request::Begin(txn) | Request::Batch(txn, _) = &request {
+            self.fact(Fact::TxnBegun { client, txn: *txn });
+        }
+        self.fact(Fact::Called { client, to, request: &request });
+    }
+    pub(super) fn replied(&mut self, client: ClientId, instance: InstanceId, reply: Reply) {
+        self.fact(Fact::Replied { instance, client, reply: &reply });
+    }
+    pub(super) fn answered(&mut self, client: ClientId, from: InstanceId, reply: Reply) {
+        self.replied(client, from, reply.clone());
+        self.fact(Fact::Answered { client, from, reply: &reply });
+    }
+    /// A whole transaction in one call.
+    pub(super) fn batch(&mut self, client: ClientId, to: InstanceId, txn: u64, ops: Vec<dbm_core::io::Op>) {
+        self.called(client, to, Request::Batch(TxnId(txn), ops));
+    }
+    pub(super) fn committed(
+        &mut self,
+        client: ClientId,
+        from: InstanceId,
+        at: Lsn,
+        branch: Branch,
+        values: Vec<Value>,
+    ) {
+        self.answered(client, from, Reply::Committed { n: branch.n, at, branch, values });
+    }
+    pub(super) fn rules(&self) -> Vec<(&'static str, &'static str)> {
+        self.oracle.report.rules()
+    }
+    /// The rules broken, after the end of the run.
+    pub(super) fn finish(self) -> Vec<(&'static str, &'static str)> {
+        let end = self.now;
+        self.oracle.finish(end).violations.iter().map(|v| (v.invariant, v.rule)).collect()
+    }
+}
