@@ -1,9 +1,9 @@
 //! Many runs on many threads, told in the order in which they were asked for. Which thread ran what leaves no mark on
 //! what is told. A panic ends the run it happens in, and nothing else.
 
-use crate::driver::{Outcome, RunOptions};
 use crate::plan;
-use crate::report::RunReport;
+use crate::report::{Outcome, RunReport};
+use crate::runner::Options;
 use crate::scenario::Scenario;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -12,8 +12,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Once, mpsc};
 
-/// Something that runs plans: [`crate::driver::run`], or a stand-in for tests.
-pub type Runner<'a> = &'a (dyn Fn(&Scenario, &RunOptions) -> Outcome + Sync);
+/// Something that runs plans: [`crate::runner::run`], or a stand-in for tests.
+pub type Runner<'a> = &'a (dyn Fn(&Scenario, &Options) -> Outcome + Sync);
 
 /// One scenario and where it came from.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Finished {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mode {
     /// Passed to the driver.
-    pub options: RunOptions,
+    pub options: Options,
     /// Run twice, the second time in a fresh thread, and compare.
     pub check_determinism: bool,
 }
@@ -128,7 +128,7 @@ pub fn campaign(
 /// One run from scenario and seed to its report.
 pub fn one(run: Runner<'_>, source: &Source, seed: u64, mode: Mode) -> Finished {
     let name = &source.scenario.name;
-    let options = RunOptions { trace: mode.options.trace || mode.check_determinism, ..mode.options };
+    let options = Options { trace: mode.options.trace || mode.check_determinism, ..mode.options };
     let guarded = || {
         let plan = plan::resolve(&source.scenario, seed);
         run(&plan, &options)
@@ -165,13 +165,18 @@ fn difference(first: &Outcome, second: &Outcome) -> Option<String> {
         let (a, b) = (line(first, i), line(second, i));
         return Some(format!("two runs differ first at event {i}:\n    first  {a}\n    second {b}"));
     }
-    if first.digest != second.digest || first.events != second.events {
-        return Some(format!(
-            "traces are equal, but digests are {:016x} and {:016x} after {} and {} events",
-            first.digest, second.digest, first.events, second.events
-        ));
+    if first.digest == second.digest && first.events == second.events {
+        return None;
     }
-    None
+    let agreed = first.checkpoints.iter().zip(&second.checkpoints).take_while(|(a, b)| a == b).last();
+    Some(format!(
+        "traces are equal, but digests are {:016x} and {:016x} after {} and {} events; they last agreed after {}",
+        first.digest,
+        second.digest,
+        first.events,
+        second.events,
+        agreed.map_or(0, |((events, _), _)| *events)
+    ))
 }
 
 thread_local! {
@@ -241,7 +246,7 @@ mod tests {
 
     #[test]
     fn results_come_in_order_and_do_not_depend_on_the_number_of_threads() {
-        let run = |plan: &Scenario, _: &RunOptions| outcome(plan);
+        let run = |plan: &Scenario, _: &Options| outcome(plan);
         let reports = |threads| -> Vec<RunReport> {
             run_all(&run, 300, Mode::default(), threads).into_iter().map(|f| f.report).collect()
         };
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_finding_of_its_run() {
-        let run = |plan: &Scenario, _: &RunOptions| {
+        let run = |plan: &Scenario, _: &Options| {
             assert_ne!(plan.seed, Some(2), "seed two is cursed");
             outcome(plan)
         };
@@ -269,7 +274,7 @@ mod tests {
     #[test]
     fn the_first_differing_event_is_named() {
         let leak = AtomicUsize::new(0);
-        let run = |plan: &Scenario, options: &RunOptions| {
+        let run = |plan: &Scenario, options: &Options| {
             assert!(options.trace);
             let n = leak.fetch_add(1, Ordering::Relaxed);
             let trace = vec!["same".to_owned(), format!("event {n}"), "same".to_owned()];
@@ -285,14 +290,14 @@ mod tests {
 
     #[test]
     fn equal_runs_are_found_equal() {
-        let run = |plan: &Scenario, _: &RunOptions| outcome(plan);
+        let run = |plan: &Scenario, _: &Options| outcome(plan);
         let mode = Mode { check_determinism: true, ..Mode::default() };
         assert_eq!(run_all(&run, 3, mode, 2)[2].report.verdict, Verdict::Held);
     }
 
     #[test]
     fn a_campaign_stops_when_nobody_listens() {
-        let run = |plan: &Scenario, _: &RunOptions| outcome(plan);
+        let run = |plan: &Scenario, _: &Options| outcome(plan);
         let at = |i: usize| Job { source: 0, seed: i as u64 };
         let mut told = 0;
         campaign(&run, &sources(), &Jobs { count: 1_000_000, at: &at }, Mode::default(), 2, |_| {

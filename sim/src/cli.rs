@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
     let mut out = anstream::AutoStream::auto(io::stdout());
     let mut err = anstream::AutoStream::auto(io::stderr());
     let mut streams = Streams { out: &mut out, err: &mut err, progress };
-    ExitCode::from(run(std::env::args_os(), &crate::driver::run, &mut streams))
+    ExitCode::from(run(std::env::args_os(), &crate::runner::run, &mut streams))
 }
 
 /// `dbmsim` with arguments (the first is the program's name), a runner and streams; returns the exit status.

@@ -4,14 +4,17 @@
 //! Every condition is a stretch of time during which it holds or does not hold; [`Item::span`] is the one place where
 //! a stretch meets an expectation's window. Work per fact does not grow with the length of the run.
 
+mod show;
+
 use crate::fault::Action;
 use crate::observe::Fact;
-use crate::scenario::{Condition, Expectation, RoleName, Scenario, StateName, Step, WitnessName};
+use crate::scenario::{Condition, Expectation, Scenario, Step};
 use crate::time::Time;
 use dbm_core::io::{Reply, SqlError};
-use dbm_core::types::{InstanceId, MirroringState, Role, WitnessState};
+use dbm_core::types::InstanceId;
 use dbm_core::view::Status;
 use serde::Serialize;
+use show::{Show, describe};
 use std::collections::BTreeMap;
 
 /// "Serves" means: its newest answer is at most this old.
@@ -29,6 +32,7 @@ pub struct Unmet {
 }
 
 /// Watches a run for one plan.
+#[derive(Clone, Debug)]
 pub struct Expectations {
     names: Vec<String>,
     shown: Vec<Option<Status>>,
@@ -49,6 +53,7 @@ pub struct Expectations {
     open_statements: BTreeMap<(InstanceId, String), Vec<usize>>,
 }
 
+#[derive(Clone, Debug)]
 struct StepWatch {
     /// Only steps with a trigger can fail to happen.
     triggered: Option<String>,
@@ -57,13 +62,14 @@ struct StepWatch {
     unmet: Option<String>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Form {
     By { after: Time, by: Time },
     At(Time),
     Throughout(Time, Time),
 }
 
+#[derive(Clone, Debug)]
 enum Test {
     Shown(Vec<Show>),
     ServedBy(Option<InstanceId>),
@@ -72,13 +78,7 @@ enum Test {
     Committed(u64),
 }
 
-enum Show {
-    Role(InstanceId, RoleName),
-    State(InstanceId, StateName),
-    Witness(InstanceId, WitnessName),
-    Sequence(InstanceId, u32),
-}
-
+#[derive(Clone, Debug)]
 struct Item {
     text: String,
     form: Form,
@@ -424,71 +424,6 @@ impl Form {
         match self {
             Form::By { by: to, .. } | Form::At(to) | Form::Throughout(_, to) => to,
         }
-    }
-}
-
-impl Show {
-    fn instance(&self) -> InstanceId {
-        match self {
-            Show::Role(i, _) | Show::State(i, _) | Show::Witness(i, _) | Show::Sequence(i, _) => *i,
-        }
-    }
-    fn holds(&self, shown: &[Option<Status>]) -> bool {
-        let Some(status) = &shown[usize::from(self.instance().0)] else { return false };
-        match self {
-            Show::Role(_, role) => status.role.map(role_name) == Some(*role),
-            Show::State(_, state) => status.state.map(state_name) == Some(*state),
-            Show::Witness(_, witness) => witness_name(status.witness) == *witness,
-            Show::Sequence(_, n) => status.n.0 == *n,
-        }
-    }
-}
-
-/// What the instances showed, as far as `shows` asks about it.
-fn describe(shows: &[Show], shown: &[Option<Status>], names: &[String]) -> String {
-    let none = || "none".to_owned();
-    let part = |show: &Show| {
-        let who = usize::from(show.instance().0);
-        let Some(status) = &shown[who] else { return format!("{} shows nothing", names[who]) };
-        let value = match show {
-            Show::Role(..) => status.role.map_or_else(none, |r| text(&role_name(r))),
-            Show::State(..) => status.state.map_or_else(none, |s| text(&state_name(s))),
-            Show::Witness(..) => text(&witness_name(status.witness)),
-            Show::Sequence(..) => status.n.to_string(),
-        };
-        format!("{} shows {value}", names[who])
-    };
-    shows.iter().map(part).collect::<Vec<_>>().join(", ")
-}
-
-/// A value as it is written in files.
-fn text<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default().replace('"', "")
-}
-
-fn role_name(role: Role) -> RoleName {
-    match role {
-        Role::Principal => RoleName::Principal,
-        Role::Mirror => RoleName::Mirror,
-    }
-}
-
-fn state_name(state: MirroringState) -> StateName {
-    match state {
-        MirroringState::Suspended => StateName::Suspended,
-        MirroringState::Disconnected => StateName::Disconnected,
-        MirroringState::Synchronizing => StateName::Synchronizing,
-        MirroringState::PendingFailover => StateName::PendingFailover,
-        MirroringState::Synchronized => StateName::Synchronized,
-    }
-}
-
-fn witness_name(witness: Option<WitnessState>) -> WitnessName {
-    match witness {
-        None => WitnessName::Null,
-        Some(WitnessState::Unknown) => WitnessName::Unknown,
-        Some(WitnessState::Connected) => WitnessName::Connected,
-        Some(WitnessState::Disconnected) => WitnessName::Disconnected,
     }
 }
 

@@ -3,7 +3,6 @@
 pub mod campaign;
 pub mod cli;
 pub mod client;
-pub mod driver;
 pub mod expect;
 pub mod fault;
 pub mod names;
@@ -11,6 +10,7 @@ pub mod observe;
 pub mod plan;
 pub mod read;
 pub mod report;
+pub mod runner;
 pub mod scenario;
 pub mod schema;
 pub mod time;

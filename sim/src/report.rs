@@ -1,12 +1,59 @@
 //! What is told about a run: one record, the same for people and for machines. The order of fields is part of the
 //! format.
 
-use crate::driver::Outcome;
 use crate::expect::Unmet;
 use crate::time::Time;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+
+/// A broken invariant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its name.
+    pub invariant: &'static str,
+    /// The rule.
+    pub rule: String,
+    /// When.
+    pub at: Time,
+    /// What.
+    pub what: String,
+}
+
+/// What a run has shown, as the runner hands it over.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// Rolling digest over every event.
+    pub digest: u64,
+    /// Number of events.
+    pub events: u64,
+    /// Virtual time at the end.
+    pub end: Time,
+    /// The trace, a line an event, if asked for.
+    pub trace: Vec<String>,
+    /// (events so far, digest after them) on the way, to find where two runs part when their traces do not tell.
+    pub checkpoints: Vec<(u64, u64)>,
+    /// Broken invariants.
+    pub violations: Vec<Violation>,
+    /// Expectations and triggers that were not met.
+    pub unmet: Vec<Unmet>,
+    /// How often the premise of each invariant held.
+    pub premises: BTreeMap<&'static str, u64>,
+    /// Faults that a node felt, by kind.
+    pub faults_felt: BTreeMap<&'static str, u64>,
+    /// Transactions confirmed to a client.
+    pub committed: u64,
+    /// Transactions whose outcome no client knows.
+    pub unknown: u64,
+    /// Transactions that failed for sure.
+    pub failed: u64,
+    /// Switches of the principal role.
+    pub failovers: u64,
+    /// Longest time without an answer.
+    pub downtime: Time,
+    /// Confirmed transactions that are missing.
+    pub lost: Vec<u64>,
+}
 
 /// Did everything hold?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -106,9 +153,9 @@ impl RunReport {
         let named = |counts: &BTreeMap<&'static str, u64>| {
             counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
         };
-        let violation = |v: &crate::driver::Violation| ViolationReport {
+        let violation = |v: &Violation| ViolationReport {
             invariant: v.invariant.to_owned(),
-            rule: v.rule.to_owned(),
+            rule: v.rule.clone(),
             at: v.at,
             what: v.what.clone(),
         };

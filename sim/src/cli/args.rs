@@ -1,6 +1,6 @@
 //! Arguments of `dbmsim`.
 
-use crate::driver::{Driver, RunOptions};
+use crate::runner::{Driver, Options};
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -113,13 +113,13 @@ pub enum DriverArg {
 
 impl RunArgs {
     /// For the driver.
-    pub fn options(&self) -> RunOptions {
+    pub fn options(&self) -> Options {
         let driver = match self.driver {
             DriverArg::Madsim => Driver::Madsim,
             DriverArg::Plain => Driver::Plain,
         };
         #[allow(unused_mut, reason = "changed only with planted bugs")]
-        let mut options = RunOptions { driver, trace: self.trace, ..RunOptions::default() };
+        let mut options = Options { driver, trace: self.trace, ..Options::default() };
         #[cfg(feature = "planted-bugs")]
         {
             options.bug = self.bug;

@@ -1,9 +1,10 @@
 //! The command line as its users see it: output and exit status.
 
 use super::*;
-use crate::driver::{Outcome, RunOptions};
 use crate::expect::Unmet;
 use crate::read::tests::SMALL;
+use crate::report::Outcome;
+use crate::runner::Options;
 use crate::time::Time;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,7 +16,7 @@ struct Seen {
 
 /// Runs `dbmsim` with a runner under which every seed that ends in 3 fails, and seed 13 panics.
 fn dbmsim(args: &[&str]) -> Seen {
-    let runner = |plan: &Scenario, options: &RunOptions| {
+    let runner = |plan: &Scenario, options: &Options| {
         let seed = plan.seed.unwrap_or_default();
         assert_ne!(seed, 13, "unlucky");
         let unmet = Unmet { path: "expect[0]".into(), expected: "by 1s: x".into(), seen: "y".into() };
@@ -242,7 +243,7 @@ fn a_reader_that_goes_away_is_no_failure() {
         let mut err = Vec::new();
         let mut streams = Streams { out: &mut Gone, err: &mut err, progress: false };
         let args = std::iter::once("dbmsim").chain(args.iter().copied()).map(OsString::from);
-        let status = run(args, &crate::driver::run, &mut streams);
+        let status = run(args, &crate::runner::run, &mut streams);
         assert_eq!((status, err.len()), (0, 0));
     }
 }
@@ -261,4 +262,39 @@ fn the_schema_is_json_and_lists_are_short() {
 fn arguments_are_well_formed() {
     use clap::CommandFactory;
     Args::command().debug_assert();
+}
+
+#[test]
+fn every_shipped_scenario_is_fine_and_so_is_its_plan() {
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let files = read::find(&[scenarios]).expect("scenarios are shipped");
+    assert!(files.len() >= 40, "{} files", files.len());
+    for file in files {
+        let scenario = read::file(&file).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(
+            Some(scenario.name.as_str()),
+            file.file_stem().and_then(|s| s.to_str()),
+            "{}",
+            file.display()
+        );
+        for seed in 0..20 {
+            let plan = plan::resolve(&scenario, seed);
+            assert_eq!(crate::validate::check(&plan), [], "{} seed {seed}", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_fine() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/scenarios.md");
+    let text = std::fs::read_to_string(&file).expect("docs/scenarios.md");
+    let examples: Vec<&str> =
+        text.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
+        read::text(&file, example).unwrap_or_else(|e| panic!("{e}\n{example}"));
+    }
+    for name in crate::names::FRAMES.iter().chain(crate::names::STEPS).chain(crate::names::FILES) {
+        assert!(text.contains(&format!("`{name}`")), "{name} is not documented");
+    }
 }

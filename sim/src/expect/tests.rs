@@ -3,7 +3,7 @@
 use super::*;
 use crate::observe::ClientId;
 use crate::read::tests::SMALL;
-use dbm_core::types::{Branch, Lsn, RoleSequence, Safety, SessionId};
+use dbm_core::types::{Branch, Lsn, MirroringState, Role, RoleSequence, Safety, SessionId, WitnessState};
 use serde_json::{Value, json};
 
 const A: InstanceId = InstanceId(0);

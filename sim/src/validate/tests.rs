@@ -161,6 +161,13 @@ fn conditions_name_partners_and_need_clients_where_they_are_about_them() {
 }
 
 #[test]
+fn an_expectation_that_cannot_fail_is_refused() {
+    let of = |most: &str| json!({"workload": {}, "expect": [{"throughout": ["5s", "7s"], "that": {"downtime_max": most}}]});
+    only(of("2s"), "expect[0].that.downtime_max: is as long as the window");
+    assert_eq!(problems(of("1s")), [""; 0]);
+}
+
+#[test]
 fn every_problem_is_listed() {
     let found = problems(json!({"duration": "0s", "timeline": [{"at": "1s", "do": {"crash": "Q"}}]}));
     assert_eq!(found.len(), 3, "{found:#?}");
