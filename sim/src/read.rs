@@ -145,7 +145,7 @@ fn parse<'a, T: Deserialize<'a>>(file: &Path, text: &'a str) -> Result<T, ReadEr
         ReadError::Syntax {
             file: file.into(),
             line: e.line(),
-            column: e.column(),
+            column: e.column().max(1), // 0 behind the last line break
             path,
             what: full.strip_suffix(&place).unwrap_or(&full).to_owned(),
         }

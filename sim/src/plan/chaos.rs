@@ -43,9 +43,15 @@ pub fn steps(scenario: &Scenario, chaos: &Chaos, seed: u64) -> Vec<Step> {
     let mut now = Time(chaos.from.0 + g.draw.between(0, chaos.every.0));
     let mut first = true;
     while now < chaos.until {
-        let faults = if first && g.draw.chance(4, 5) { g.take_principal(now) } else { g.cluster(now) };
+        let alone = first && g.draw.chance(4, 5);
+        let faults = if alone { g.take_principal(now) } else { g.cluster(now) };
         first = false;
-        now = now + Time(g.draw.between(1, 2 * faults * chaos.every.0));
+        let mut gap = Time(g.draw.between(1, 2 * faults * chaos.every.0));
+        if alone && g.draw.chance(2, 3) {
+            // Whatever comes before the loss is declared may well prevent the failover.
+            gap = gap.max(g.detection() + Time::secs(3));
+        }
+        now = now + gap;
     }
     g.steps.push((chaos.until, Action::HealAll));
     g.steps.sort_by_key(|(at, _)| *at);
@@ -84,10 +90,14 @@ impl Generator<'_> {
         self.classes.contains(&class)
     }
 
+    /// How long it takes to declare a silent instance lost, T + i.
+    fn detection(&self) -> Time {
+        Time::secs(u64::from(self.scenario.session.timeout_s) + 1)
+    }
+
     /// A little longer than it takes to declare an instance lost, or much longer.
     fn beyond_detection(&mut self) -> Time {
-        let detection = (u64::from(self.scenario.session.timeout_s) + 1) * 1_000_000;
-        Time(detection + self.draw.between(500_000, 8_000_000))
+        self.detection() + Time(self.draw.between(500_000, 8_000_000))
     }
 
     /// A duration from `low` to `high` milliseconds; half of all are in the lowest quarter.
