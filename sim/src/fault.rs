@@ -108,7 +108,7 @@ pub enum Action {
         on: String,
         /// The text.
         text: String,
-        /// The error number it must end with; absent: it must succeed; "any" via `-1`.
+        /// The error number it must end with; absent: it must succeed; `-1`: however it ends, or if it does not end.
         #[serde(default)]
         error: Option<i32>,
     },

@@ -8,26 +8,36 @@ compile_error!(
 );
 
 pub mod agenda;
+pub mod campaign;
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod digest;
 pub mod disk;
 #[cfg(madsim)]
 pub mod driver;
+pub mod expect;
 pub mod fault;
 pub mod felt;
 pub mod frames;
+pub mod names;
 pub mod network;
 pub mod node;
 pub mod observe;
-pub mod rng;
 pub mod oracle;
+pub mod plan;
+pub mod read;
+pub mod report;
+pub mod rng;
+pub mod runner;
 pub mod scenario;
+pub mod schema;
 pub mod script;
 #[cfg(test)]
 mod testing;
 pub mod time;
 pub mod trace;
 pub mod trigger;
+pub mod validate;
 pub mod watch;
 pub mod world;

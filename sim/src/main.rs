@@ -1,2 +1,5 @@
 //! The command `dbmsim`.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    dbm_sim::cli::main()
+}

@@ -392,8 +392,8 @@ pub enum Condition {
     State(BTreeMap<String, StateName>),
     /// Witness states as the partners see them.
     WitnessState(BTreeMap<String, WitnessName>),
-    /// Who serves: the instance whose successful reply to a client was the newest within the last second (with `by`),
-    /// or the only one that answered in the window (`throughout`); `null`: nobody answers a client.
+    /// Who serves: the instance whose successful reply to a client was the newest within the last second (`by`, `at`),
+    /// or the only one that answered in the window, at least once (`throughout`); `null`: nobody answers a client.
     ServedBy(Option<String>),
     /// Role sequence shown by an instance.
     RoleSequence {
@@ -402,12 +402,12 @@ pub enum Condition {
         /// The value.
         n: u32,
     },
-    /// At most so many confirmed transactions are missing at the end of the run (use with `at` = any time).
+    /// At most so many confirmed transactions are missing at the end of the run, whatever the time form says.
     LostTransactions(u64),
-    /// Longest time without a successful reply to any client, from the first reply to the end of the window
-    /// (`throughout`) or run.
+    /// Longest time without a successful reply to any client, from the first reply and the start of the window
+    /// (`throughout`, `after`) to its end or the moment when the clients stop.
     DowntimeMax(Time),
-    /// At least so many transactions have been confirmed by then.
+    /// At least so many transactions have been confirmed to a client since the start of the run.
     Committed(u64),
 }
 
