@@ -1,6 +1,6 @@
 //! The processes of the world: who takes part, what hosts one, and how its panic is caught.
 
-use crate::client::{ClientEffect, ClientInput};
+use crate::client::{Client, ClientEffect, ClientInput, ClientSetup};
 use crate::observe::ClientId;
 use crate::rng::Stream;
 use crate::scenario::Scenario;
@@ -8,7 +8,7 @@ use crate::time::Time;
 use dbm_core::config::Config;
 use dbm_core::instance::Instance;
 use dbm_core::io::{Effects, Input};
-use dbm_core::types::Instant;
+use dbm_core::types::{Instant, InstanceId};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -153,7 +153,7 @@ pub trait Crew: Send + Sync {
     fn client(&self, plan: &Scenario, client: ClientId, stream: Stream) -> Box<dyn ClientProcess>;
 }
 
-/// The real instances. Clients: insert `Client` here when it is there; until then they do nothing.
+/// The real instances and clients.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Product;
 
@@ -161,8 +161,35 @@ impl Crew for Product {
     fn instance(&self, config: Config) -> Box<dyn ServerProcess> {
         Box::new(Instance::new(config))
     }
-    fn client(&self, _: &Scenario, _: ClientId, _: Stream) -> Box<dyn ClientProcess> {
-        Box::new(Idle)
+    fn client(&self, plan: &Scenario, client: ClientId, stream: Stream) -> Box<dyn ClientProcess> {
+        let id = |name: &str| {
+            plan.instances.iter().position(|decl| decl.name == name).map(|i| InstanceId(i as u8))
+        };
+        let workload = plan.workload.unwrap_or_default();
+        Box::new(Client::new(
+            ClientSetup {
+                id: client,
+                clients: workload.clients,
+                database: crate::world::SESSION,
+                initial: id(&plan.session.principal).unwrap_or(InstanceId(0)),
+                partner: id(&plan.session.mirror),
+                workload,
+                end: plan.duration,
+            },
+            stream,
+        ))
+    }
+}
+
+impl ClientProcess for Client {
+    fn handle(&mut self, now: Time, input: ClientInput, out: &mut Vec<ClientEffect>) {
+        Client::handle(self, now, input, out);
+    }
+    fn next_timeout(&self) -> Option<Time> {
+        Client::next_timeout(self)
+    }
+    fn fingerprint(&self) -> u64 {
+        Client::fingerprint(self)
     }
 }
 

@@ -1,19 +1,19 @@
 //! The bridge between the command line and the driver: a plan goes in, an [`Outcome`] comes out.
 
-use crate::expect::Expectations;
-use crate::report::Outcome;
-use crate::scenario::Scenario;
+pub use crate::driver::Driver;
+use crate::driver::{self, RunOptions};
+use crate::report::{Outcome, Violation};
+use crate::scenario::{SafetyDecl, Scenario};
+use crate::world::SESSION;
 use dbm_core::bugs::Bug;
+use dbm_core::config::Tuning;
+use dbm_core::io::FileId;
+use dbm_core::prepared::Prepared;
+use dbm_core::types::{InstanceId, Key, Safety, Value};
+use std::sync::Arc;
 
-/// Who turns the world.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Driver {
-    /// madsim nodes and tasks.
-    #[default]
-    Madsim,
-    /// A plain loop.
-    Plain,
-}
+/// Money in each account when a run starts.
+const OPENING_BALANCE: i64 = 1000;
 
 /// How to run a plan.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,10 +26,77 @@ pub struct Options {
     pub bug: Option<Bug>,
 }
 
-/// Runs `plan`. Stands in for the world until it is merged: nothing runs, so nothing is seen.
-pub fn run(plan: &Scenario, _: &Options) -> Outcome {
-    let mut expectations = Expectations::new(plan);
-    expectations.lost_transactions(0);
-    let downtime = expectations.downtime(plan.duration);
-    Outcome { end: plan.duration, downtime, unmet: expectations.finish(plan.duration), ..Outcome::default() }
+/// The files of the prepared session that a plan starts from. [decisions: fixture]
+pub fn prepared(plan: &Scenario) -> Vec<(InstanceId, FileId, Vec<u8>)> {
+    let id = |name: &str| {
+        plan.instances.iter().position(|decl| decl.name == name).map(|i| InstanceId(i as u8))
+    };
+    let accounts = plan.workload.unwrap_or_default().accounts;
+    Prepared {
+        session: SESSION,
+        principal: id(&plan.session.principal).unwrap_or(InstanceId(0)),
+        mirror: id(&plan.session.mirror).unwrap_or(InstanceId(1)),
+        witness: plan.session.witness.as_deref().and_then(id),
+        safety: match plan.session.safety {
+            SafetyDecl::Full => Safety::Full,
+            SafetyDecl::Off => Safety::Off,
+        },
+        timeout_s: plan.session.timeout_s,
+        geometry: Tuning::default().geometry,
+        rows: (0..accounts).map(|key| (Key(key), Value::number(OPENING_BALANCE))).collect(),
+    }
+    .files()
+}
+
+/// Everything a driver needs to run `plan`.
+pub fn run_options(plan: &Scenario, options: &Options) -> RunOptions {
+    RunOptions {
+        driver: options.driver,
+        trace: options.trace,
+        bug: options.bug,
+        preload: Arc::new(prepared(plan)),
+        ..RunOptions::default()
+    }
+}
+
+/// Runs `plan`, on a thread of its own.
+pub fn run(plan: &Scenario, options: &Options) -> Outcome {
+    let seed = plan.seed.expect("a plan has a seed");
+    let ran = driver::run_apart(plan, seed, &run_options(plan, options))
+        .expect("a plan that was validated names nothing unknown");
+    let verdict = ran.verdict.unwrap_or_default();
+    let broken = verdict.violations.iter().map(|v| Violation {
+        invariant: v.invariant,
+        rule: v.rule.to_owned(),
+        at: v.at,
+        what: v.what.clone(),
+    });
+    // How statements end is an expectation of the plan, reported there; panics are reported by the oracle.
+    let own = ran.findings.iter().filter(|f| f.rule == "livelock").map(|f| Violation {
+        invariant: "livelock",
+        rule: "progress".to_owned(),
+        at: f.at,
+        what: f.text.clone(),
+    });
+    let mut premises = std::collections::BTreeMap::new();
+    for (invariant, _, count) in &verdict.premises {
+        *premises.entry(*invariant).or_default() += count;
+    }
+    Outcome {
+        digest: ran.digest,
+        events: ran.events,
+        end: ran.virtual_time,
+        trace: ran.trace.map(|t| t.lines().collect()).unwrap_or_default(),
+        checkpoints: ran.checkpoints,
+        violations: broken.chain(own).collect(),
+        unmet: ran.unmet,
+        premises,
+        faults_felt: ran.faults_felt,
+        committed: verdict.stats.confirmed + verdict.stats.confirmed_read_only,
+        unknown: verdict.stats.unknown,
+        failed: verdict.stats.failed,
+        failovers: verdict.stats.failovers,
+        downtime: ran.downtime,
+        lost: Vec::new(),
+    }
 }

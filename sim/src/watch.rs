@@ -1,8 +1,10 @@
 //! Everyone who watches a run: trace, digest, oracle, expectations. The world shows facts; nobody here changes it.
 
 use crate::digest::Digest;
+use crate::expect::{Expectations, Unmet};
 use crate::node::Roster;
 use crate::observe::Fact;
+use crate::oracle::{Oracle, OracleSetup, Verdict};
 use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::trace::{Entry, Trace};
@@ -20,47 +22,13 @@ pub struct Finding {
     pub text: String,
 }
 
-/// INSERTION POINT: the oracle. Replace this stand-in by the real one; it must be `Send`.
-#[derive(Clone, Debug, Default)]
-pub struct Oracle;
-
-impl Oracle {
-    /// Judges a run of the plan.
-    pub fn new(_plan: &Scenario) -> Self {
-        Oracle
-    }
-    /// Sees a fact.
-    pub fn fact(&mut self, _at: Time, _fact: &Fact<'_>) {}
-    /// Ends; every violation of the run.
-    pub fn finish(self, _at: Time) -> Vec<Finding> {
-        Vec::new()
-    }
-}
-
-/// INSERTION POINT: what the plan expects to be seen. Replace this stand-in by the real one; it must be `Send`.
-#[derive(Clone, Debug, Default)]
-pub struct Expectations;
-
-impl Expectations {
-    /// The expectations of the plan.
-    pub fn new(_plan: &Scenario) -> Self {
-        Expectations
-    }
-    /// Sees a fact.
-    pub fn fact(&mut self, _at: Time, _fact: &Fact<'_>) {}
-    /// Ends; every expectation that was not met.
-    pub fn finish(self, _at: Time) -> Vec<Finding> {
-        Vec::new()
-    }
-}
-
 /// Everyone who watches.
 #[derive(Debug)]
 pub struct Watch {
     /// The digest; the world feeds it.
     pub digest: Digest,
     trace: Option<Trace>,
-    oracle: Oracle,
+    oracle: Option<Oracle>,
     expectations: Expectations,
     roster: Arc<Roster>,
     window: Range<u64>,
@@ -76,17 +44,27 @@ pub struct Watched {
     pub trace: Option<Trace>,
     /// The lines of the recorded window.
     pub recorded: Vec<String>,
-    /// What oracle and expectations found.
-    pub findings: Vec<Finding>,
+    /// What the oracle says; `None` when it was switched off.
+    pub verdict: Option<Verdict>,
+    /// Expectations that were not met.
+    pub unmet: Vec<Unmet>,
+    /// Longest time without an answer to any client.
+    pub downtime: Time,
 }
 
 impl Watch {
     /// Watchers of a run, with a trace if `trace`, and with the events of `record` as text.
-    pub fn new(plan: &Scenario, roster: Arc<Roster>, trace: bool, record: Option<Range<u64>>) -> Self {
+    pub fn new(
+        plan: &Scenario,
+        roster: Arc<Roster>,
+        trace: bool,
+        record: Option<Range<u64>>,
+        judge: bool,
+    ) -> Self {
         Watch {
             digest: Digest::default(),
             trace: trace.then(|| Trace::new(roster.clone())),
-            oracle: Oracle::new(plan),
+            oracle: judge.then(|| Oracle::new(OracleSetup::new(plan))),
             expectations: Expectations::new(plan),
             roster,
             window: record.unwrap_or(0..0),
@@ -97,7 +75,9 @@ impl Watch {
     /// Shows a fact to everyone.
     #[inline]
     pub fn fact(&mut self, at: Time, fact: &Fact<'_>) {
-        self.oracle.fact(at, fact);
+        if let Some(oracle) = &mut self.oracle {
+            oracle.fact(at, fact);
+        }
         self.expectations.fact(at, fact);
         if let Some(trace) = &mut self.trace {
             trace.fact(at, fact);
@@ -130,9 +110,19 @@ impl Watch {
     }
 
     /// The end of the run.
-    pub fn finish(self, at: Time) -> Watched {
-        let mut findings = self.oracle.finish(at);
-        findings.extend(self.expectations.finish(at));
-        Watched { digest: self.digest, trace: self.trace, recorded: self.recorded, findings }
+    pub fn finish(mut self, at: Time) -> Watched {
+        let verdict = self.oracle.map(|oracle| oracle.finish(at));
+        if let Some(verdict) = &verdict {
+            self.expectations.lost_transactions(verdict.stats.lost);
+        }
+        let downtime = self.expectations.downtime(at);
+        Watched {
+            digest: self.digest,
+            trace: self.trace,
+            recorded: self.recorded,
+            verdict,
+            unmet: self.expectations.finish(at),
+            downtime,
+        }
     }
 }

@@ -151,7 +151,7 @@ impl World {
         let roster = Arc::new(Roster::new(&plan));
         let script = Arc::new(Script::new(&plan, seed, &roster)?);
         let stale = Stale::new(&plan, &script, &roster);
-        let watch = Watch::new(&plan, roster.clone(), options.trace, options.record.clone());
+        let watch = Watch::new(&plan, roster.clone(), options.trace, options.record.clone(), options.judge);
         let instances = roster.instances();
         let process = || Process {
             life: Life::Starting,
@@ -579,8 +579,7 @@ impl World {
         self.unanswered();
         let at = self.now();
         let watched = self.watch.finish(at);
-        let mut findings = self.findings;
-        findings.extend(watched.findings);
+        let findings = self.findings;
         let digest = watched.digest.value();
         tracing::info!(events = self.events, digest, findings = findings.len(), "run ends");
         Outcome {
@@ -593,6 +592,9 @@ impl World {
             trace: watched.trace,
             recorded: watched.recorded,
             findings,
+            verdict: watched.verdict,
+            unmet: watched.unmet,
+            downtime: watched.downtime,
         }
     }
 }

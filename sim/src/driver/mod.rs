@@ -6,7 +6,9 @@
 mod madsim;
 mod plain;
 
+use crate::expect::Unmet;
 use crate::node::{Crew, Product};
+use crate::oracle::Verdict;
 use crate::scenario::Scenario;
 use crate::script::PlanError;
 use crate::time::Time;
@@ -53,6 +55,8 @@ pub struct RunOptions {
     pub check_every: u32,
     /// Who plays the processes.
     pub crew: Arc<dyn Crew>,
+    /// Let the oracle judge the run.
+    pub judge: bool,
 }
 
 impl Default for RunOptions {
@@ -67,6 +71,7 @@ impl Default for RunOptions {
             budget: Budget::default(),
             check_every: 64,
             crew: Arc::new(Product),
+            judge: true,
         }
     }
 }
@@ -90,8 +95,14 @@ pub struct Outcome {
     pub trace: Option<Trace>,
     /// The events of [`RunOptions::record`], as text.
     pub recorded: Vec<String>,
-    /// Everything wrong with the run.
+    /// What the world itself found wrong: panics, livelocks, statements that ended otherwise than expected.
     pub findings: Vec<Finding>,
+    /// The oracle's verdict; `None` when it was switched off.
+    pub verdict: Option<Verdict>,
+    /// Expectations of the plan that were not met.
+    pub unmet: Vec<Unmet>,
+    /// Longest time without an answer to any client.
+    pub downtime: Time,
 }
 
 /// Runs a plan on this thread.

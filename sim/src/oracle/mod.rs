@@ -95,7 +95,7 @@ impl OracleSetup {
             drift_ppm: clocks.chain(faults).chain([scenario.clock_rate_ppm_max]).max().unwrap_or_default(),
             slack: Time::secs(5) + Time(50 * slowest),
             workload: scenario.workload,
-            session: SessionId(0),
+            session: crate::world::SESSION,
             decoders: Decoders::default(),
             names,
             partners,

@@ -5,6 +5,7 @@
 //! not a decision of the protocol, and comes in through [`Decoders`].
 
 use dbm_core::io::SECTOR_BYTES;
+use dbm_core::message::{ByeReason, Message};
 use dbm_core::types::{Branch, InstanceId, Key, Lsn, RoleSequence, Safety, TxnId};
 
 /// Bytes of a block's header.
@@ -274,14 +275,37 @@ impl Default for Decoders {
     }
 }
 
-/// Decodes a frame. Not connected to the wire format yet: nothing is recognised, and what needs frames stays unjudged.
-pub fn frame(_bytes: &[u8]) -> Option<FrameView> {
-    None
+/// Decodes a frame by the types of the wire format; log blocks and pages are passed over unread.
+pub fn frame(bytes: &[u8]) -> Option<FrameView> {
+    let kind = dbm_core::message::kind_name(dbm_core::wire::peek(bytes)?.kind)?;
+    if !matches!(kind, "ping" | "log_ack" | "armed" | "bye") {
+        return Some(FrameView::Other);
+    }
+    let (header, message) = dbm_core::wire::decode(bytes).ok()?;
+    Some(match message {
+        Message::Ping { sent, echo, .. } => {
+            FrameView::Ping { n: header.n, stamp: sent.0, echo: echo.map(|e| e.0) }
+        }
+        Message::LogAck { hardened, .. } => FrameView::LogAck { hardened, branch: None },
+        Message::Armed { .. } => FrameView::Armed { n: header.n },
+        Message::Bye { reason: ByeReason::EndOfService } => FrameView::Farewell,
+        _ => FrameView::Other,
+    })
 }
 
-/// Decodes a session record. Not connected yet: nothing is recognised, and what needs records stays unjudged.
-pub fn record(_slot: &[u8]) -> Option<RecordView> {
-    None
+/// Decodes one slot of a session record by the types of its format.
+pub fn record(slot: &[u8]) -> Option<RecordView> {
+    let (serial, record) = dbm_core::record::decode_slot(slot)?;
+    let synchronized = record.shared.synchronized;
+    Some(RecordView {
+        serial,
+        n: record.shared.n,
+        owner: record.shared.owner,
+        synchronised: Some((synchronized.value, synchronized.stamp.n, synchronized.stamp.sequence.into())),
+        suspended: record.shared.suspended.value,
+        safety: record.shared.safety.value,
+        claim: record.claim,
+    })
 }
 
 #[cfg(test)]

@@ -8,10 +8,7 @@ use crate::time::Time;
 
 /// Why `text` is no control statement, with line and column inside it.
 fn sql_problem(text: &str) -> Option<String> {
-    // Stands in for `dbm_core::control::parse_detailed(text).err().map(|e| e.to_string())`.
-    let words: Vec<String> = text.split_whitespace().map(str::to_uppercase).collect();
-    let fits = words.len() >= 5 && words[0] == "ALTER" && words[1] == "DATABASE" && words[3] == "SET";
-    (!fits).then(|| "line 1, column 1: expected ALTER DATABASE … SET …".to_owned())
+    dbm_core::control::parse_detailed(text).err().map(|error| error.to_string())
 }
 
 impl Checker<'_> {
