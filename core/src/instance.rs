@@ -12,7 +12,8 @@ use crate::session::channel::Cx;
 use crate::session::partner::{Partner, refuse};
 use crate::storage::{Copy, CopyImage};
 use crate::transport::{Transport, TransportEvent};
-use crate::types::{Instant, SessionId};
+use crate::types::{InstanceId, Instant, SessionId};
+use crate::wire::Header;
 use crate::witness::Seat;
 use std::collections::BTreeMap;
 
@@ -20,7 +21,18 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 enum Place {
     /// Its files are being read.
-    Loading { database: String, part: Part, record: Option<(u64, Record)>, image: Box<[Option<Vec<u8>>; 4]> },
+    Loading {
+        /// The database's name.
+        database: String,
+        /// Partner or witness.
+        part: Part,
+        /// The session record, once it is read.
+        record: Option<(u64, Record)>,
+        /// The files of the copy, as far as they are read.
+        image: Box<[Option<Vec<u8>>; 4]>,
+        /// What peers have said already on the links that stand.
+        early: Vec<(InstanceId, Header, Message)>,
+    },
     /// A partner.
     Partner(Box<Partner>),
     /// A witness seat.
@@ -99,7 +111,8 @@ impl Instance {
             let ticket = Ticket::new(session, Area::Start, FileKind::Record as u64);
             out.push(Effect::Disk { ticket, op: DiskOp::ReadAll { file } });
             let image = Box::new([None, None, None, None]);
-            self.places.insert(session, Place::Loading { database, part, record: None, image });
+            let early = Vec::new();
+            self.places.insert(session, Place::Loading { database, part, record: None, image, early });
         }
     }
 
@@ -119,7 +132,7 @@ impl Instance {
     /// One file of a session has been read. The record decides what else is needed.
     fn loaded(&mut self, session: SessionId, serial: u64, result: DiskResult, out: &mut Effects) {
         let now = self.now;
-        let Some(Place::Loading { database, part, record, image }) = self.places.get_mut(&session) else {
+        let Some(Place::Loading { database, part, record, image, .. }) = self.places.get_mut(&session) else {
             return;
         };
         let DiskResult::Read(bytes) = result else {
@@ -134,7 +147,7 @@ impl Instance {
                     let cx =
                         &mut Cx { now, config: &self.config, transport: &mut self.transport, out };
                     let seat = Seat::open(cx, session, keeper);
-                    self.places.insert(session, Place::Seat(Box::new(seat)));
+                    self.opened(session, Place::Seat(Box::new(seat)), out);
                 }
                 Some(found) => {
                     *record = Some(found);
@@ -174,9 +187,32 @@ impl Instance {
                 let keeper = Keeper::open(session, version, found);
                 let cx = &mut Cx { now, config: &self.config, transport: &mut self.transport, out };
                 let partner = Partner::open(cx, session, database, keeper, copy);
-                self.places.insert(session, Place::Partner(Box::new(partner)));
+                self.opened(session, Place::Partner(Box::new(partner)), out);
             }
             Err(_) => self.broken(session, 9004, out),
+        }
+    }
+
+    /// The session takes part from now on: on the links that stand already it says its record, and hears what was said
+    /// while its files were read.
+    fn opened(&mut self, session: SessionId, place: Place, out: &mut Effects) {
+        let before = self.places.insert(session, place);
+        let early = match before {
+            Some(Place::Loading { early, .. }) => early,
+            Some(Place::Partner(_) | Place::Seat(_) | Place::Broken) | None => Vec::new(),
+        };
+        let peers = (0..self.config.addresses.len()).map(|i| InstanceId(i as u8));
+        for peer in peers {
+            let Some(channel) = self.transport.channel(peer) else { continue };
+            let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
+            match self.places.get_mut(&session) {
+                Some(Place::Partner(p)) => p.link_up(cx, peer, channel),
+                Some(Place::Seat(s)) => s.link_up(cx, peer, channel),
+                Some(Place::Loading { .. } | Place::Broken) | None => {}
+            }
+        }
+        for (peer, header, message) in early {
+            self.events.push(TransportEvent::Message { peer, header, message });
         }
     }
 
@@ -209,7 +245,8 @@ impl Instance {
                         match place {
                             Place::Partner(p) => p.link_down(cx, peer, loss),
                             Place::Seat(s) => s.link_down(peer, loss),
-                            Place::Loading { .. } | Place::Broken => {}
+                            Place::Loading { early, .. } => early.retain(|(from, ..)| *from != peer),
+                            Place::Broken => {}
                         }
                     }
                 }
@@ -226,7 +263,8 @@ impl Instance {
                     match self.places.get_mut(&header.session) {
                         Some(Place::Partner(p)) => p.message(cx, peer, header, message),
                         Some(Place::Seat(s)) => s.message(cx, peer, header, message),
-                        Some(Place::Loading { .. } | Place::Broken) => {}
+                        Some(Place::Loading { early, .. }) => early.push((peer, header, message)),
+                        Some(Place::Broken) => {}
                         None => self.stranger(peer, header.session, message, out),
                     }
                 }
@@ -239,7 +277,7 @@ impl Instance {
     /// A message for a session that is not here: only SET WITNESS may create one. [OQ-1, OQ-16]
     fn stranger(
         &mut self,
-        peer: crate::types::InstanceId,
+        peer: InstanceId,
         session: SessionId,
         message: Message,
         out: &mut Effects,

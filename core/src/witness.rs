@@ -78,6 +78,9 @@ impl Seat {
         let mine = *self.common.shared();
         if let Some(channel) = self.common.channel_mut(peer) {
             channel.start(theirs);
+            if !std::mem::replace(&mut channel.known, true) {
+                self.common.send_record(cx, peer, None);
+            }
         }
         if theirs.n > mine.n {
             let mut adopted = *theirs;
@@ -244,12 +247,12 @@ impl Seat {
 
     /// SET WITNESS has made this seat: it answers once its record is durable. [OQ-16]
     pub fn created(&mut self, cx: &mut Cx<'_>, owner: InstanceId, record: &RoleRecord) {
-        if let Some(id) = cx.transport.channel(owner) {
-            self.common.link_up(cx.now, owner, id);
-        }
         let version = self.common.keeper.version();
         let stamp = record.witness.stamp;
-        self.common.send_when_durable(cx, version, owner, Message::Record { record: *record, log: None });
+        for partner in record.partners {
+            let message = Message::Record { record: *record, log: None };
+            self.common.send_when_durable(cx, version, partner, message);
+        }
         self.common.send_when_durable(cx, version, owner, Message::SettingOk { stamp });
     }
 
@@ -278,7 +281,7 @@ impl Seat {
 
     /// The session has ended here: its witness is another one, or none.
     pub fn ended(&self, me: InstanceId) -> bool {
-        self.common.shared().witness.value.named() != Some(me) && !self.common.keeper.switching()
+        self.common.shared().witness.value.named() != Some(me) && self.common.settled()
     }
 
     /// Cheap digest of the state.

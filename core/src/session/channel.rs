@@ -58,6 +58,8 @@ pub struct Channel {
     pub id: Option<ChannelId>,
     /// The peer's role record has been seen on this channel: START is done.
     pub started: bool,
+    /// The peer holds this session, as far as known: it has not answered "no such session" to the own record.
+    pub known: bool,
     /// The newest role record of the peer on this channel.
     pub theirs: Option<RoleRecord>,
     /// The peer's view of the third instance, from its newest ping on this channel.
@@ -81,6 +83,7 @@ impl Channel {
             peer,
             id: None,
             started: false,
+            known: true,
             theirs: None,
             other: None,
             opened: now,
@@ -111,6 +114,7 @@ impl Channel {
     fn down(&mut self) {
         self.id = None;
         self.started = false;
+        self.known = true;
         self.theirs = None;
         self.other = None;
         self.echo = None;
@@ -207,10 +211,13 @@ impl Common {
 
     /// Makes sure that there is a channel to `peer`, and a link under it.
     pub fn want_channel(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
-        if self.channel(peer).is_none() {
-            self.channels.push(Channel::new(peer, cx.now));
-        }
         cx.transport.want(cx.now, peer);
+        if self.channel(peer).is_none() {
+            let mut channel = Channel::new(peer, cx.now);
+            // A link for another session, or for this one before, may stand already.
+            channel.id = cx.transport.channel(peer);
+            self.channels.push(channel);
+        }
     }
 
     /// Both ends have said their record and agree on role sequence and owner: "connected" in the tables.
@@ -320,6 +327,15 @@ impl Common {
         }
         if let Message::Record { record, log } = message {
             return Received::Record(record, log);
+        }
+        if let Message::NoSession = message {
+            // Until the peer says a record of its own, there is nothing to talk about. [OQ-1, FL-30]
+            let channel = self.channel_mut(peer).expect("found above");
+            channel.down();
+            channel.id = Some(id);
+            channel.known = false;
+            cx.message(self.session, 1402);
+            return Received::Done;
         }
         if !self.channel(peer).is_some_and(|c| c.started) {
             return Received::Done;
@@ -472,6 +488,11 @@ impl Common {
             }
         }
         at
+    }
+
+    /// Everything this record has promised is on the disk and said.
+    pub fn settled(&self) -> bool {
+        self.pledges.is_empty() && self.keeper.is_durable(self.keeper.version())
     }
 
     /// Role sequence, for assertions.

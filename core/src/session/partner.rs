@@ -94,8 +94,13 @@ impl Partner {
     }
 
     fn say_record(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        // A principal's log has a position once its new branch is open.
+        let open = match &self.role {
+            RoleData::Principal(p) => p.stage == Stage::Ready,
+            RoleData::Mirror(_) => true,
+        };
         let log = match &self.copy {
-            Some(copy) if peer == self.other => {
+            Some(copy) if peer == self.other && open => {
                 Some(LogPosition { end: copy.end_of_log(), branches: copy.branches().clone() })
             }
             _ => None,
@@ -189,9 +194,15 @@ impl Partner {
         let first = self.common.channel(peer).is_some_and(|c| !c.started);
         if let Some(channel) = self.common.channel_mut(peer) {
             channel.start(theirs);
+            if !std::mem::replace(&mut channel.known, true) {
+                self.say_record(cx, peer);
+            }
         }
         if theirs.n > mine.n {
             self.adopt(cx, theirs);
+            if peer == self.other && peer == theirs.owner {
+                self.expect_stream(log);
+            }
             return;
         }
         if theirs.n < mine.n {
@@ -232,10 +243,17 @@ impl Partner {
             if after.synchronized != before.synchronized {
                 m.disarm();
             }
-            m.their_log = log;
-            m.rejoin = if m.their_log.is_some() { Rejoin::Settling } else { Rejoin::Idle };
+            self.expect_stream(log);
         }
         debug_assert!(mine.owner == me || mine.owner == self.other, "the owner is a partner");
+    }
+
+    /// The principal has said where its log stands: reconciliation begins. [S-30, FO-41]
+    fn expect_stream(&mut self, log: Option<LogPosition>) {
+        if let RoleData::Mirror(m) = &mut self.role {
+            m.rejoin = if log.is_some() { Rejoin::Settling } else { Rejoin::Idle };
+            m.their_log = log;
+        }
     }
 
     /// Settings have come from another instance: what hangs on them.
@@ -247,8 +265,9 @@ impl Partner {
             if old != new {
                 self.common.channels.retain(|c| Some(c.peer) != old);
             }
-            if let Some(witness) = new {
+            if let Some(witness) = new.filter(|_| old != new) {
                 self.common.want_channel(cx, witness);
+                self.say_record(cx, witness);
             }
         }
         if after.safety.value != before.safety.value
@@ -685,6 +704,10 @@ impl Partner {
 
     /// Reports what has changed in the views, one permitted transition at a time, and the numbered events. [TR-*, EV-*]
     fn show(&mut self, cx: &mut Cx<'_>) {
+        // Views never show what is not durable yet. [P-1]
+        if self.common.keeper.switching() {
+            return;
+        }
         let role = self.role_now();
         let state = self.state(cx);
         let witness = self.witness_state();

@@ -190,9 +190,7 @@ impl Principal {
         self.stage == Stage::Ready
             && !common.keeper.switching()
             && quorum::may_serve(witness, valid(self.leases[0]), valid(self.leases[1]))
-            && (witness != WitnessSetting::Off
-                || cx.now >= self.alone_from
-                || common.connected(self.other))
+            && (witness != WitnessSetting::Off || cx.now >= self.alone_from)
     }
 
     /// A ping of this instance has come back. [OQ-3.1]
@@ -287,6 +285,10 @@ impl Principal {
     pub fn advance(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
         if common.keeper.switching() || self.stage != Stage::Ready {
             return;
+        }
+        if common.connected(self.other) {
+            // It has met its partner: from now on it need not wait for it. [OQ-17]
+            self.alone_from = self.alone_from.min(cx.now);
         }
         self.send_log(cx, common, copy);
         self.become_synchronized(cx, common, copy);
