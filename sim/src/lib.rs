@@ -12,7 +12,6 @@ pub mod client;
 pub mod clock;
 pub mod digest;
 pub mod disk;
-#[cfg(madsim)]
 pub mod driver;
 pub mod fault;
 pub mod felt;
