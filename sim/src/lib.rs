@@ -14,7 +14,6 @@ pub mod client;
 pub mod clock;
 pub mod digest;
 pub mod disk;
-#[cfg(madsim)]
 pub mod driver;
 pub mod expect;
 pub mod fault;

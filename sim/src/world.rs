@@ -11,16 +11,17 @@
 mod acts;
 mod effects;
 mod event;
+mod process;
 
 use crate::agenda::{Agenda, Event};
-use crate::client::{ClientEffect, ClientInput};
+use crate::client::ClientEffect;
 use crate::clock::Clock;
 use crate::disk::{Disk, Hardened};
 use crate::driver::{Outcome, RunOptions};
 use crate::felt::{Feeling, Felt};
 use crate::network::{Cx, Network};
-use crate::node::{Actor, Crew, NodeIndex, Roster, guarded};
-use crate::observe::{ClientId, Fact};
+use crate::node::{Crew, NodeIndex, Roster};
+use crate::observe::Fact;
 use crate::rng::Stream;
 use crate::scenario::Scenario;
 use crate::script::{Cue, PlanError, Script};
@@ -29,9 +30,10 @@ use crate::trigger::{Moment, Triggers};
 use crate::watch::{Finding, Watch};
 use acts::Stale;
 use dbm_core::bugs::Bug;
-use dbm_core::config::{Config, Part, Tuning};
-use dbm_core::io::{Effect, Input, Notice};
+use dbm_core::config::Tuning;
+use dbm_core::io::Effect;
 use dbm_core::types::{InstanceId, Instant, Role, SessionId};
+use process::{Life, Process};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -72,29 +74,6 @@ pub enum Step {
 enum Order {
     Kill(NodeIndex),
     Boot(NodeIndex),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Life {
-    Down,
-    /// A boot has been ordered.
-    Starting,
-    Running,
-}
-
-#[derive(Debug)]
-struct Process {
-    life: Life,
-    incarnation: u32,
-    paused: bool,
-    /// Inputs that came during a pause, in order.
-    waiting: VecDeque<NodeEvent>,
-    draining: bool,
-    /// On the process's own clock: of the host for an instance, true time for a client.
-    deadline: Option<u64>,
-    /// The true time at which a timer event is due.
-    armed: Option<u64>,
-    steps: u32,
 }
 
 #[derive(Debug)]
@@ -153,16 +132,6 @@ impl World {
         let stale = Stale::new(&plan, &script, &roster);
         let watch = Watch::new(&plan, roster.clone(), options.trace, options.record.clone(), options.judge);
         let instances = roster.instances();
-        let process = || Process {
-            life: Life::Starting,
-            incarnation: 0,
-            paused: false,
-            waiting: VecDeque::new(),
-            draining: false,
-            deadline: None,
-            armed: None,
-            steps: 0,
-        };
         let roles = plan.instances.iter().map(|decl| match &decl.name {
             name if *name == plan.session.principal => Some(Role::Principal),
             name if *name == plan.session.mirror => Some(Role::Mirror),
@@ -178,7 +147,7 @@ impl World {
             hosts: (0..roster.hosts())
                 .map(|i| Host { clock: clock(&plan, &roster, seed, i), up: true })
                 .collect(),
-            processes: (0..roster.nodes()).map(|_| process()).collect(),
+            processes: (0..roster.nodes()).map(|_| Process::new()).collect(),
             triggers: Triggers::new(&script, roles.collect()),
             watch,
             crew: options.crew.clone(),
@@ -395,167 +364,6 @@ impl World {
 
     fn host(&self, instance: NodeIndex) -> &Host {
         &self.hosts[self.roster.host_of(instance.index())]
-    }
-
-    // Processes.
-
-    fn running(&self, node: NodeIndex) -> bool {
-        self.processes[node.index()].life == Life::Running
-    }
-
-    /// Makes a process and lets it handle its start.
-    pub fn boot(&mut self, node: NodeIndex) -> Actor {
-        let process = &mut self.processes[node.index()];
-        assert!(process.life == Life::Starting, "a boot that nobody ordered");
-        process.life = Life::Running;
-        process.incarnation += 1;
-        let incarnation = process.incarnation;
-        self.watch.event(self.agenda.now(), node.0, event::BOOT, u64::from(incarnation));
-        match self.roster.client(node) {
-            Some(client) => {
-                let stream = Stream::new(self.seed, "client", &[u64::from(client.0)]);
-                let mut actor = Actor::Client(self.crew.client(&self.plan, client, stream));
-                self.run_client(&mut actor, node, client, ClientInput::Start);
-                actor
-            }
-            None => {
-                let instance = InstanceId(node.0 as u8);
-                self.network.process_up(node);
-                let config = self.config(instance, incarnation);
-                let mut actor = Actor::Instance(self.crew.instance(config));
-                self.acting = Some(node);
-                self.fact(&Fact::Started { instance, incarnation });
-                self.moment(&Moment::Started(instance.0));
-                self.run_instance(&mut actor, node, Input::Start);
-                self.acting = None;
-                actor
-            }
-        }
-    }
-
-    /// What an instance is told at its start.
-    fn config(&self, id: InstanceId, incarnation: u32) -> Config {
-        let session = &self.plan.session;
-        let name = self.roster.instance_name(usize::from(id.0));
-        let part = if name == session.principal || name == session.mirror {
-            Some(Part::Partner)
-        } else {
-            (session.witness.as_deref() == Some(name)).then_some(Part::Witness)
-        };
-        let sessions = part.map(|part| (SESSION, part, session.database.clone()));
-        Config {
-            id,
-            incarnation,
-            addresses: (0..self.roster.instances()).map(|i| self.roster.address(i)).collect(),
-            sessions: sessions.into_iter().collect(),
-            tuning: self.tuning,
-            bug: self.bug,
-        }
-    }
-
-    /// The process is dead: its connections end, and its disk keeps what it keeps. Without effect when the process
-    /// died already, in the middle of a step.
-    pub fn power_failure(&mut self, node: NodeIndex) {
-        let process = &mut self.processes[node.index()];
-        if self.roster.client(node).is_some() || process.life != Life::Running {
-            return;
-        }
-        process.life = Life::Down;
-        process.paused = false;
-        process.waiting.clear();
-        process.deadline = None;
-        process.armed = None;
-        let instance = InstanceId(node.0 as u8);
-        let with_host = !self.host(node).up;
-        self.felt.count(if with_host { Feeling::HostDown } else { Feeling::Crash });
-        self.watch.event(self.agenda.now(), node.0, event::DEATH, 0);
-        self.fact(&Fact::Died { instance });
-        let mut hardened = std::mem::take(&mut self.hardened);
-        self.disks[node.index()].crash(&mut self.felt, &mut hardened);
-        self.show_hardened(instance, hardened);
-        self.network.process_down(&mut Cx { agenda: &mut self.agenda, felt: &mut self.felt }, node);
-        self.drop_statements(instance);
-    }
-
-    /// Lets an actor handle an event, and performs the effects.
-    pub fn deliver(&mut self, actor: &mut Actor, node: NodeIndex, event: NodeEvent) {
-        self.watch.event(self.agenda.now(), node.0, event.code(), event.checksum());
-        match self.roster.client(node) {
-            Some(client) => {
-                let input = self.show_client_event(client, event);
-                self.run_client(actor, node, client, input);
-            }
-            None => {
-                self.acting = Some(node);
-                let input = self.show_event(InstanceId(node.0 as u8), event);
-                if self.running(node) {
-                    self.run_instance(actor, node, input);
-                }
-                self.acting = None;
-            }
-        }
-    }
-
-    fn run_instance(&mut self, actor: &mut Actor, node: NodeIndex, input: Input) {
-        let Actor::Instance(server) = actor else { panic!("a client on an instance's node") };
-        if !self.running(node) {
-            return;
-        }
-        let instance = InstanceId(node.0 as u8);
-        self.watch.fact(self.agenda.now(), &Fact::Handling { instance, input: &input });
-        let now = self.host(node).clock.local(self.now());
-        let process = &mut self.processes[node.index()];
-        process.steps = process.steps.wrapping_add(1);
-        let check = process.steps.is_multiple_of(self.check_every);
-        let mut effects = std::mem::take(&mut self.effects);
-        let result = guarded(|| {
-            server.handle(now, input, &mut effects);
-            let state = |effect: &Effect| matches!(effect, Effect::Notice(Notice::State { .. }));
-            if check || effects.iter().any(state) {
-                server.check();
-            }
-            (server.next_timeout(), server.fingerprint())
-        });
-        match result {
-            Ok((deadline, fingerprint)) => {
-                for effect in effects.drain(..) {
-                    self.effect(node, effect);
-                    if !self.running(node) {
-                        break;
-                    }
-                }
-                self.watch.fingerprint(node.0, fingerprint);
-                self.processes[node.index()].deadline =
-                    deadline.filter(|_| self.running(node)).map(|at| at.0);
-                self.arm_timer(node);
-            }
-            Err(message) => {
-                effects.clear();
-                self.panicked(node, &message);
-            }
-        }
-        self.effects = effects;
-    }
-
-    fn run_client(&mut self, actor: &mut Actor, node: NodeIndex, client: ClientId, input: ClientInput) {
-        let Actor::Client(process) = actor else { panic!("an instance on a client's node") };
-        let mut effects = std::mem::take(&mut self.client_effects);
-        process.handle(self.now(), input, &mut effects);
-        self.watch.fingerprint(node.0, process.fingerprint());
-        for effect in effects.drain(..) {
-            self.client_effect(node, client, effect);
-        }
-        self.client_effects = effects;
-        self.processes[node.index()].deadline = process.next_timeout().map(|at| at.0);
-        self.arm_timer(node);
-    }
-
-    fn panicked(&mut self, node: NodeIndex, message: &str) {
-        let instance = InstanceId(node.0 as u8);
-        self.fact(&Fact::Panicked { instance, message });
-        let name = self.roster.instance_name(node.index());
-        self.findings.push(Finding { at: self.now(), rule: "panic", text: format!("{name}: {message}") });
-        self.crash(node);
     }
 
     // Watchers.

@@ -3,6 +3,7 @@
 //! [`Driver::Madsim`] is what users and CI run: nodes, tasks, kill and restart are madsim's. [`Driver::Plain`] is a
 //! bare loop, the floor for benchmarks and the cross-check: both must give the same digest on every seed.
 
+#[cfg(madsim)]
 mod madsim;
 mod plain;
 
@@ -110,7 +111,10 @@ pub fn run(plan: &Scenario, seed: u64, options: &RunOptions) -> Result<Outcome, 
     let world = World::new(plan, seed, options)?;
     Ok(match options.driver {
         Driver::Plain => plain::run(world),
+        #[cfg(madsim)]
         Driver::Madsim => madsim::run(world, seed),
+        #[cfg(not(madsim))]
+        Driver::Madsim => unreachable!("lib.rs stops the build"),
     })
 }
 

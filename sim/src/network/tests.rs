@@ -1,4 +1,5 @@
 use super::*;
+use crate::agenda::Event;
 use crate::scenario::Spread;
 use crate::testing::plan;
 use crate::time::Time;

@@ -1,6 +1,7 @@
 //! What the plan does to the world.
 
-use super::{Life, Order, Statement, World, event};
+use super::process::Life;
+use super::{Order, Statement, World, event};
 use crate::agenda::Event;
 use crate::fault::Action;
 use crate::felt::Feeling;

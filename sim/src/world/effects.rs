@@ -23,6 +23,10 @@ impl World {
         let instance = InstanceId(node.0 as u8);
         match effect {
             Effect::Connect { link, to } => {
+                assert!(
+                    usize::from(to.0) < self.roster.instances(),
+                    "a dial to an instance that is not there"
+                );
                 let (network, mut cx) = self.network();
                 network.dial(&mut cx, node, link.0, NodeIndex(u16::from(to.0)), Kind::Link);
             }
@@ -121,6 +125,10 @@ impl World {
     pub(super) fn client_effect(&mut self, node: NodeIndex, client: ClientId, effect: ClientEffect) {
         match effect {
             ClientEffect::Connect(conn, to) => {
+                assert!(
+                    usize::from(to.0) < self.roster.instances(),
+                    "a dial to an instance that is not there"
+                );
                 let (network, mut cx) = self.network();
                 network.dial(&mut cx, node, client_number(conn), NodeIndex(u16::from(to.0)), Kind::Client);
             }

@@ -2,9 +2,13 @@ use super::*;
 use crate::driver::{Driver, Outcome, run};
 use crate::fault::Action;
 use crate::node::{ClientProcess, Idle, ServerProcess};
+use crate::observe::ClientId;
 use crate::scenario::{Step as PlanStep, Trigger};
 use crate::testing::{BusyCrew, at, both, on, one_way, options, plan};
-use dbm_core::io::{Area, DiskOp, Durability, Effects, FileId, FileKind, LinkId, SqlError, Ticket};
+use dbm_core::config::Config;
+use dbm_core::io::{
+    Area, DiskOp, Durability, Effects, FileId, FileKind, Input, LinkId, Notice, SqlError, Ticket,
+};
 use dbm_core::types::Micros;
 
 /// What a server of a test does.
