@@ -220,6 +220,9 @@ impl Seat {
         });
         self.common.new_sequence(cx.now);
         self.answer(cx, peer, Message::ClaimGranted { claimed });
+        for partner in mine.partners {
+            self.common.send_record(cx, partner, None);
+        }
     }
 
     /// SAFETY, TIMEOUT, WITNESS, from the owner of n. [C-47]
