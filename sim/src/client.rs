@@ -60,8 +60,6 @@ pub enum ClientEffect {
     Unknown,
 }
 
-/// A call that got no answer for so long is given up, and its connection with it.
-const CALL_TIMEOUT: Time = Time::secs(30);
 /// How long the application waits before it opens again after an error that waiting may cure.
 const REOPEN_PAUSE: Time = Time::secs(1);
 /// Longest think time between two calls of an interactive transaction, in microseconds, exclusive.
@@ -99,6 +97,8 @@ pub struct Client {
     clients: u16,
     database: SessionId,
     start: Time,
+    /// A call that got no answer for so long is given up, and its connection with it.
+    call_timeout: Time,
     names: Names,
     timetable: Timetable,
     /// The newest connection; every other one is history.
@@ -162,6 +162,7 @@ impl Client {
             clients,
             database,
             start: workload.start,
+            call_timeout: workload.call_timeout,
             names: Names { initial, failover: partner },
             timetable: Timetable::new(workload, id.0, clients, end, chance),
             conn: ClientConn(0),
@@ -435,7 +436,7 @@ impl Client {
 
     fn call(&mut self, call: Call, request: Request, now: Time, out: &mut Vec<ClientEffect>) {
         out.push(ClientEffect::Send(self.conn, ClientEvent::Request(request)));
-        self.phase = Phase::Calling { call, until: now + CALL_TIMEOUT };
+        self.phase = Phase::Calling { call, until: now + self.call_timeout };
     }
 }
 

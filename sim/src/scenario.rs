@@ -201,6 +201,8 @@ pub struct Workload {
     pub read_only_percent: u8,
     /// Percent of interactive transactions that the client rolls back.
     pub rollback_percent: u8,
+    /// How long a client waits for an answer before it gives the connection up; the outcome is then unknown.
+    pub call_timeout: Time,
     /// When the clients start.
     pub start: Time,
     /// When they stop beginning new transactions; absent: at the end of the run.
@@ -218,6 +220,7 @@ impl Default for Workload {
             interactive_percent: 30,
             read_only_percent: 20,
             rollback_percent: 5,
+            call_timeout: Time::secs(10),
             start: Time::millis(100),
             stop: None,
         }

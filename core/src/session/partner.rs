@@ -97,7 +97,7 @@ impl Partner {
         // A principal's log has a position once its new branch is open.
         let open = match &self.role {
             RoleData::Principal(p) => p.stage == Stage::Ready,
-            RoleData::Mirror(_) => true,
+            RoleData::Mirror(m) => m.elected == Elected::No,
         };
         let log = match &self.copy {
             Some(copy) if peer == self.other && open => {
@@ -342,7 +342,9 @@ impl Partner {
         let witness = self.common.shared().witness.value.counting();
         let Some(copy) = &mut self.copy else { return true };
         match (&mut self.role, message) {
-            (RoleData::Principal(p), Message::LogRequest { from }) if peer == self.other => {
+            (RoleData::Principal(p), Message::LogRequest { from })
+                if peer == self.other && p.stage == Stage::Ready =>
+            {
                 p.log_request(cx, copy, from)
             }
             (RoleData::Principal(p), Message::LogAck { hardened, .. }) if peer == self.other => {

@@ -244,6 +244,9 @@ impl Principal {
         if from < copy.log_start() || from > copy.end_of_log() {
             return false;
         }
+        // A mirror that asks again has begun anew, and so does the way to SYNCHRONIZED.
+        self.sync = Sync::No;
+        self.armed = None;
         self.sending = Some(Sending { cursor: from, acked: from, drained: cx.now });
         copy.set_mirror_hardened(Some(from));
         true

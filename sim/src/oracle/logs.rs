@@ -100,7 +100,8 @@ impl Logs {
 
     fn differs(&self, page: &PageView<'_>, end: Option<NodeId>, chain: &Chain) -> Option<Differs> {
         let base = self.base.get(&page.page);
-        let from_base = base.is_some_and(|(lsn, _)| *lsn == page.lsn);
+        // A page never written is empty and has LSN 0.
+        let from_base = base.map_or(Lsn::ZERO, |(lsn, _)| *lsn) == page.lsn;
         let node = match chain.block_of(end, page.lsn) {
             Some(node) => Some(node),
             None if from_base => None,

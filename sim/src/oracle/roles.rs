@@ -68,6 +68,8 @@ struct Claim {
     n: RoleSequence,
     /// The old principal was lost here.
     lost: bool,
+    /// For a claim: the claimant was armed, and had not been told since that its link with the witness broke.
+    armed: bool,
     at: Time,
 }
 
@@ -255,11 +257,14 @@ impl Roles {
             && old.claim != Some(n)
         {
             let lost = self.lost(at, instance, old.owner, old.n, world);
-            self.claims[usize::from(instance.0)] = Some(Claim { n, lost, at });
+            let since = self.see(old.owner, instance).armed.filter(|a| *a >= world.started_at(instance));
+            let broken = self.witness.and_then(|w| self.see(instance, w).broken);
+            let armed = since.is_some_and(|since| broken.is_none_or(|broken| broken < since));
+            self.claims[usize::from(instance.0)] = Some(Claim { n, lost, armed, at });
         }
         if Some(instance) == self.witness && new.n > old.n && new.owner != old.owner {
             let lost = self.lost(at, instance, old.owner, old.n, world);
-            self.grant = Some(Claim { n: new.n, lost, at });
+            self.grant = Some(Claim { n: new.n, lost, armed: true, at });
         }
     }
 
@@ -351,11 +356,12 @@ impl Roles {
             }
             if self.armed_seen {
                 let granted = grant.map_or(at, |g| g.at);
-                let armed = self.see(old, new).armed.filter(|a| *a >= cx.world.started_at(new));
-                let broken = [self.see(new, witness), self.see(witness, new)]
-                    .iter()
-                    .any(|p| p.broken.is_some_and(|b| armed.is_none_or(|a| b > a) && b < granted));
-                if armed.is_none() || broken {
+                // The claimant's side was looked at when it claimed; what it claimed before a crash or a break is
+                // granted all the same, unless the witness was told of the break first.
+                let armed = claim.is_none_or(|c| c.armed);
+                let told = self.see(witness, new).broken;
+                let broken = claim.zip(told).is_some_and(|(c, told)| c.at < told && told < granted);
+                if !armed || broken {
                     wrong.push((
                         "OQ-15",
                         "the new owner was not armed, or its link with the witness broke since",
