@@ -151,8 +151,10 @@ impl Copy {
         for id in &ids {
             let page = self.pages.get(*id).expect("a dirty page is resident");
             page.encode(*id, &mut images);
-            // A page fetched from the new principal may be ahead of the own log; its sender has flushed. [OQ-21]
-            if page.lsn < own_end {
+            // A page fetched from the new principal may be ahead of the own log; its sender has flushed. To wait for that
+            // log could be for ever: the ring may have no place for it before this checkpoint is done. [OQ-21]
+            let fetched = self.side == Side::Mirror && self.installed.contains(id);
+            if !fetched && page.lsn < own_end {
                 newest = newest.max(page.lsn);
             }
         }

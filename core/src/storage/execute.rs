@@ -138,7 +138,7 @@ impl Copy {
         let mut finished = Vec::new();
         while let Some(txn) = self.txns.unfinished() {
             // A ring that is still to be truncated after a promotion may have no room yet.
-            if left == 0 || self.log.usable_sectors(self.log_start()) < 2 {
+            if left == 0 || self.log.usable_sectors(self.log_start()) == 0 {
                 return Undo { finished, more: true };
             }
             left -= 1;

@@ -106,7 +106,7 @@ impl Node {
 
     /// Undoes everything unfinished.
     pub fn undo(&mut self) {
-        loop {
+        for _ in 0..1000 {
             let undo = self.act(|copy, _| copy.undo_some(3));
             for txn in undo.finished {
                 self.copy.release(txn);
@@ -116,6 +116,7 @@ impl Node {
             }
             self.settle();
         }
+        panic!("the rollback finds no room");
     }
 
     pub fn rows(&self) -> Rows {

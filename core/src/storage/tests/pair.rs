@@ -181,10 +181,14 @@ impl Pair {
     fn redo_all(&mut self) {
         let m = &mut self.mirror;
         m.settle();
-        while m.act(|copy, _| copy.redo(10_000)).more {
+        for _ in 0..1000 {
+            let more = m.act(|copy, _| copy.redo(10_000)).more;
             m.settle();
+            if !more {
+                return;
+            }
         }
-        m.settle();
+        panic!("redo waits for ever");
     }
 
     /// The mirror takes over with what it has; the old principal is demoted or dead.
