@@ -144,8 +144,7 @@ impl Instance {
                 None => self.broken(session, 1459, out),
                 Some((version, found)) if *part == Part::Witness => {
                     let keeper = Keeper::open(session, version, found);
-                    let cx =
-                        &mut Cx { now, config: &self.config, transport: &mut self.transport, out };
+                    let cx = &mut Cx { now, config: &self.config, transport: &mut self.transport, out };
                     let seat = Seat::open(cx, session, keeper);
                     self.opened(session, Place::Seat(Box::new(seat)), out);
                 }
@@ -174,14 +173,8 @@ impl Instance {
             self.broken(session, 1459, out);
             return;
         };
-        let recovered = Copy::recover(
-            session,
-            image,
-            self.config.tuning.geometry,
-            branches,
-            &refetch,
-            self.config.bug,
-        );
+        let recovered =
+            Copy::recover(session, image, self.config.tuning.geometry, branches, &refetch, self.config.bug);
         match recovered {
             Ok((copy, _report)) => {
                 let keeper = Keeper::open(session, version, found);
@@ -275,13 +268,7 @@ impl Instance {
     }
 
     /// A message for a session that is not here: only SET WITNESS may create one. [OQ-1, OQ-16]
-    fn stranger(
-        &mut self,
-        peer: InstanceId,
-        session: SessionId,
-        message: Message,
-        out: &mut Effects,
-    ) {
+    fn stranger(&mut self, peer: InstanceId, session: SessionId, message: Message, out: &mut Effects) {
         let me = self.config.id;
         let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
         match message {

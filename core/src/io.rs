@@ -281,6 +281,8 @@ pub enum Reply {
     Committed {
         /// Role sequence of the serving principal.
         n: RoleSequence,
+        /// The transaction.
+        txn: TxnId,
         /// Where: the commit record, or for a read-only transaction the end of the log it has seen (exclusive mark).
         at: Lsn,
         /// The branch of that position.

@@ -4,9 +4,7 @@
 //! made ([`Keeper::record`] shows it at once); what depends on it is *told* only when the slot write has completed:
 //! every change has a version, and followers of a version are released in order.
 
-use crate::io::{
-    Area, DiskOp, Durability, Effect, Effects, FileId, FileKind, RECORD_SLOT_BYTES, Ticket,
-};
+use crate::io::{Area, DiskOp, Durability, Effect, Effects, FileId, FileKind, RECORD_SLOT_BYTES, Ticket};
 use crate::message::RoleRecord;
 use crate::storage::BranchTable;
 use crate::types::{Lsn, PageId, RoleSequence, SessionId};

@@ -219,15 +219,15 @@ mod tests {
             (lsn.clone(), lsn.clone(), any::<u64>()).prop_map(|(hardened, redone, redo_queue_bytes)| {
                 Message::LogAck { hardened, redone, redo_queue_bytes }
             }),
-            (lsn.clone(), lsn, prop::collection::vec(any::<u8>(), 0..3000)).prop_map(
-                |(first, end, raw)| Message::LogBlock {
+            (lsn.clone(), lsn, prop::collection::vec(any::<u8>(), 0..3000)).prop_map(|(first, end, raw)| {
+                Message::LogBlock {
                     first,
                     end,
                     raw_bytes: raw.len() as u32,
                     hardened: end,
-                    bytes: compress(&raw)
+                    bytes: compress(&raw),
                 }
-            ),
+            }),
             prop::collection::vec(any::<u8>(), 0..1024)
                 .prop_map(|image| Message::PageReply { page: crate::types::PageId(4), image }),
         ]

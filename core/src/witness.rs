@@ -86,8 +86,7 @@ impl Seat {
             let mut adopted = *theirs;
             if peer != theirs.owner {
                 // Only the owner of n says "synchronised" for n.
-                adopted.synchronized =
-                    Stamped { value: false, stamp: Stamp { n: theirs.n, sequence: 0 } };
+                adopted.synchronized = Stamped { value: false, stamp: Stamp { n: theirs.n, sequence: 0 } };
             }
             self.switch(cx, adopted);
         } else if theirs.n == mine.n {
@@ -203,12 +202,7 @@ impl Seat {
         };
         if let Some(last_word) = refusal {
             let version = self.common.keeper.version();
-            self.common.send_when_durable(
-                cx,
-                version,
-                peer,
-                Message::ClaimRefused { claimed, last_word },
-            );
+            self.common.send_when_durable(cx, version, peer, Message::ClaimRefused { claimed, last_word });
             return;
         }
         cx.step(self.common.session, "claim.recorded");

@@ -173,7 +173,11 @@ impl Table {
                 let Some(&(to, far)) = self.links.get(&(id, link)) else { return };
                 let name = wire::peek(&bytes).and_then(|h| kind_name(h.kind)).expect("instances send frames");
                 if self.verbose && name != "ping" {
-                    println!("{:>9} {id} -> {to} {:?}", self.now, wire::decode(&bytes).map(|(h, m)| (h.n, m)));
+                    println!(
+                        "{:>9} {id} -> {to} {:?}",
+                        self.now,
+                        wire::decode(&bytes).map(|(h, m)| (h.n, m))
+                    );
                 }
                 self.sent.push((self.now, id, to, name));
                 if !self.cut.contains(&(id, to)) {

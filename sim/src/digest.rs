@@ -91,8 +91,8 @@ pub fn reply(reply: &Reply) -> u64 {
         Reply::Refused { error } => mix(2 | u64::from(*error) << 8),
         Reply::Begun { n } => mix(3 | u64::from(n.0) << 8),
         Reply::Done { n, value } => mix(4 | u64::from(n.0) << 8) ^ bytes(&value.0),
-        Reply::Committed { n, at, branch, values } => {
-            let sum = mix(5 | u64::from(n.0) << 8) ^ mix(at.raw());
+        Reply::Committed { n, txn, at, branch, values } => {
+            let sum = mix(5 | u64::from(n.0) << 8) ^ mix(at.raw()) ^ mix(txn.0).rotate_left(9);
             let sum = mix(sum ^ u64::from(branch.n.0) << 32 ^ u64::from(branch.r));
             values.iter().fold(sum, |sum, value| mix(sum ^ bytes(&value.0)))
         }

@@ -8,7 +8,7 @@ use crate::time::Time;
 use dbm_core::config::Config;
 use dbm_core::instance::Instance;
 use dbm_core::io::{Effects, Input};
-use dbm_core::types::{Instant, InstanceId};
+use dbm_core::types::{InstanceId, Instant};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;

@@ -28,9 +28,8 @@ pub struct Options {
 
 /// The files of the prepared session that a plan starts from. [decisions: fixture]
 pub fn prepared(plan: &Scenario) -> Vec<(InstanceId, FileId, Vec<u8>)> {
-    let id = |name: &str| {
-        plan.instances.iter().position(|decl| decl.name == name).map(|i| InstanceId(i as u8))
-    };
+    let id =
+        |name: &str| plan.instances.iter().position(|decl| decl.name == name).map(|i| InstanceId(i as u8));
     let accounts = plan.workload.unwrap_or_default().accounts;
     Prepared {
         session: SESSION,

@@ -49,13 +49,7 @@ pub struct Partner {
 impl Partner {
     /// After a restart, with the copy recovered: principal again if the record names this instance, else mirror.
     /// [S-8, ST-27, ST-28]
-    pub fn open(
-        cx: &mut Cx<'_>,
-        session: SessionId,
-        database: String,
-        keeper: Keeper,
-        copy: Copy,
-    ) -> Self {
+    pub fn open(cx: &mut Cx<'_>, session: SessionId, database: String, keeper: Keeper, copy: Copy) -> Self {
         let me = cx.me();
         let shared = keeper.record().shared;
         let other = shared.partners.into_iter().find(|p| *p != me).expect("a session has two partners");
@@ -584,19 +578,22 @@ impl Partner {
                             copy.redo(usize::MAX);
                         }
                         if Mirror::redo_finished(copy) && !self.common.keeper.switching() {
-                            copy.promote();
                             let n = self.common.n();
-                            let (last, _) = copy.branches().last();
+                            let mut branches = copy.branches().clone();
+                            let (last, _) = branches.last();
                             let r = if last.n == n { last.r + 1 } else { 0 };
-                            copy.open_branch(Branch { n, r });
-                            let branches = copy.branches().clone();
-                            let version =
-                                self.common.keeper.change(cx.out, |r| r.branches = Some(branches));
-                            p.stage = Stage::Branch(version);
+                            let (branch, first) = (Branch { n, r }, copy.next_block_lsn());
+                            branches.drop_beyond(first);
+                            branches.push(branch, first);
+                            let version = self.common.keeper.change(cx.out, |r| r.branches = Some(branches));
+                            p.stage = Stage::Branch(version, branch);
                         }
                     }
-                    Stage::Branch(version) => {
+                    Stage::Branch(version, branch) => {
+                        // No block of the branch may exist before the record names it. [OQ-68]
                         if self.common.keeper.is_durable(version) {
+                            copy.promote();
+                            copy.open_branch(branch);
                             p.opened(copy);
                             cx.step(self.common.session, "principal.ready");
                             // The branch is news for a mirror that is connected already.
@@ -790,9 +787,6 @@ impl Partner {
         let mut at = self.common.next_timeout(now, tuning);
         match &self.role {
             RoleData::Principal(p) => {
-                if p.wants_turn() {
-                    at = at.min(now);
-                }
                 at = p.next_timeout(now, &self.common).map_or(at, |t| at.min(t));
             }
             RoleData::Mirror(m) => {
@@ -837,7 +831,6 @@ impl Partner {
             assert!(!p.serving || p.stage == Stage::Ready, "only an open copy is served");
         }
     }
-
 }
 
 /// Answers a client that cannot be served: a login is refused, anything else cut off. [CL-26]

@@ -15,7 +15,7 @@ use crate::io::{ClientEvent, ConnId, Effect, Notice, Op, Reply, Request};
 use crate::message::{ChannelId, Message, Stamp, WitnessSetting};
 use crate::record::Version;
 use crate::storage::{Committing, Copy, Executed};
-use crate::types::{InstanceId, Instant, Lsn, MirroringState, Safety, TxnId, Value};
+use crate::types::{Branch, InstanceId, Instant, Lsn, Micros, MirroringState, Safety, TxnId, Value};
 use crate::wire::MAX_GROUP_BYTES;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,6 +23,8 @@ use std::collections::{BTreeMap, VecDeque};
 const NEARLY_CAUGHT_UP_BYTES: u64 = 64 << 10;
 /// Records of unfinished transactions undone at a time, in the background. [FO-5]
 const UNDO_RECORDS: usize = 64;
+/// Pause between two steps of it.
+const UNDO_PAUSE: Micros = Micros::from_millis(1);
 
 /// How far the copy is on its way to being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub enum Stage {
     /// The redo queue is being emptied. [FO-22]
     Redo,
     /// The new log branch is on its way to the disk. [OQ-68]
-    Branch(Version),
+    Branch(Version, Branch),
     /// Open as far as the copy is concerned.
     Ready,
 }
@@ -114,8 +116,8 @@ pub struct Principal {
     clients: BTreeMap<ConnId, Client>,
     owners: BTreeMap<TxnId, ConnId>,
     pending: VecDeque<Pending>,
-    /// Transactions left unfinished by recovery or promotion are being undone.
-    undoing: bool,
+    /// Transactions left unfinished by recovery or promotion are being undone; when to go on.
+    undo_at: Option<Instant>,
     /// Role sequence for replies.
     n: crate::types::RoleSequence,
     other: InstanceId,
@@ -154,7 +156,7 @@ impl Principal {
             clients: BTreeMap::new(),
             owners: BTreeMap::new(),
             pending: VecDeque::new(),
-            undoing: true,
+            undo_at: Some(now),
             n: common.n(),
             other,
         }
@@ -176,8 +178,7 @@ impl Principal {
 
     /// Could a commit whose record ends below `mark` be confirmed?
     fn confirmable(&self, common: &Common, copy: &Copy, mark: Lsn) -> bool {
-        copy.hardened() >= mark
-            && (self.gate_open(common) || self.sending.is_some_and(|s| s.acked >= mark))
+        copy.hardened() >= mark && (self.gate_open(common) || self.sending.is_some_and(|s| s.acked >= mark))
     }
 
     /// May this instance answer clients at this moment? Asked for every answer. [OQ-3.1, INV-7]
@@ -212,7 +213,8 @@ impl Principal {
             WitnessSetting::Leaving(_) => self.leases[0],
         };
         let alone = (!self.serving && self.alone_from > now).then_some(self.alone_from);
-        if self.serving { lease } else { alone }
+        let undo = self.undo_at.filter(|_| self.serving && self.stage == Stage::Ready);
+        if self.serving { lease.into_iter().chain(undo).min() } else { alone }
     }
 
     /// The channel to a peer is gone. [FL-8, TR-16]
@@ -299,19 +301,14 @@ impl Principal {
         self.arm(cx, common);
         self.open_or_close(cx, common, copy);
         self.confirm(cx, common, copy);
-        if self.undoing && self.serving {
+        if self.serving && self.undo_at.is_some_and(|at| at <= cx.now) {
             let undo = copy.undo_some(UNDO_RECORDS);
             for txn in undo.finished {
                 let woken = copy.release(txn);
                 self.wake(cx, common, copy, woken);
             }
-            self.undoing = undo.more;
+            self.undo_at = undo.more.then(|| cx.now + UNDO_PAUSE);
         }
-    }
-
-    /// More background undo is due at once.
-    pub fn wants_turn(&self) -> bool {
-        self.undoing && self.serving && self.stage == Stage::Ready
     }
 
     /// Log goes out as soon as it is sealed, concurrently with the local write. [S-40, S-70]
@@ -486,8 +483,7 @@ impl Principal {
         while let Some(first) = self.pending.front() {
             // A record below an exclusive mark is covered by it.
             let local = copy.hardened() > first.lsn;
-            let mirrored =
-                self.gate_open(common) || self.sending.is_some_and(|s| s.acked > first.lsn);
+            let mirrored = self.gate_open(common) || self.sending.is_some_and(|s| s.acked > first.lsn);
             if !local || !mirrored {
                 break;
             }
@@ -495,7 +491,7 @@ impl Principal {
             if let Some(conn) = done.conn {
                 let branch = copy.branches().branch_at(done.lsn).expect("a record lies on a branch");
                 let reply =
-                    Reply::Committed { n: self.n, at: done.lsn, branch, values: done.values };
+                    Reply::Committed { n: self.n, txn: done.txn, at: done.lsn, branch, values: done.values };
                 cx.out.push(Effect::Reply { conn, reply });
                 if let Some(client) = self.clients.get_mut(&conn) {
                     *client = Client::default();
@@ -594,7 +590,11 @@ impl Principal {
                 self.wake(cx, common, copy, woken);
             }
             // Out of protocol: such a client is cut off, as a server cuts off a broken stream.
-            Request::Begin(_) | Request::Batch(..) | Request::Execute(_) | Request::Commit | Request::Rollback => {
+            Request::Begin(_)
+            | Request::Batch(..)
+            | Request::Execute(_)
+            | Request::Commit
+            | Request::Rollback => {
                 cx.out.push(Effect::Disconnect { conn });
                 self.client_gone(cx, common, copy, conn);
             }
@@ -674,7 +674,7 @@ impl Principal {
                 *client = Client::default();
                 cx.out.push(Effect::Reply {
                     conn,
-                    reply: Reply::Committed { n: self.n, at, branch, values },
+                    reply: Reply::Committed { n: self.n, txn, at, branch, values },
                 });
                 self.owners.remove(&txn);
                 let woken = copy.release(txn);

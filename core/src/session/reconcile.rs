@@ -101,8 +101,7 @@ impl Mirror {
     fn compare(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy, principal: InstanceId) {
         let Some(theirs) = self.their_log.clone() else { return };
         let end = copy.end_of_log();
-        let Some(cut) = BranchTable::common_prefix(copy.branches(), end, &theirs.branches, theirs.end)
-        else {
+        let Some(cut) = BranchTable::common_prefix(copy.branches(), end, &theirs.branches, theirs.end) else {
             cx.message(common.session, 1412);
             self.rejoin = Rejoin::Unrelated;
             return;
@@ -125,7 +124,14 @@ impl Mirror {
     }
 
     /// One page of the principal. False: it is damaged, and breaks the link.
-    pub fn page(&mut self, copy: &mut Copy, common: &mut Common, cx: &mut Cx<'_>, page: PageId, image: &[u8]) -> bool {
+    pub fn page(
+        &mut self,
+        copy: &mut Copy,
+        common: &mut Common,
+        cx: &mut Cx<'_>,
+        page: PageId,
+        image: &[u8],
+    ) -> bool {
         let Rejoin::Fetching { missing, .. } = &mut self.rejoin else { return true };
         if !missing.remove(&page) {
             return true;
@@ -175,11 +181,12 @@ impl Mirror {
         principal: InstanceId,
     ) {
         let theirs = self.their_log.as_ref().expect("compared before").branches.clone();
-        copy.set_branches(theirs.clone());
-        let version = if common.keeper.record().branches.as_ref() == Some(&theirs) {
+        copy.set_branches(theirs);
+        let own = copy.branches();
+        let version = if common.keeper.record().branches.as_ref() == Some(own) {
             common.keeper.version()
         } else {
-            common.keeper.change(cx.out, |r| r.branches = Some(theirs))
+            common.keeper.change(cx.out, |r| r.branches = Some(own.clone()))
         };
         self.rejoin = Rejoin::Adopting(version);
         self.reconcile(cx, common, copy, principal);
@@ -188,7 +195,7 @@ impl Mirror {
     /// The copy is consistent and its fetched pages are on the disk: the undo is over. [OQ-21]
     pub fn finish_undo(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
         let Some(undo) = &common.keeper.record().undo else { return };
-        if self.rejoin != Rejoin::Receiving || copy.redone() < undo.target {
+        if self.rejoin != Rejoin::Receiving || copy.redone() <= undo.target {
             return;
         }
         if copy.installs_durable() {

@@ -101,9 +101,7 @@ impl Partner {
                 | PartnerOption::Suspend => Err(sql_error(5008)),
                 PartnerOption::Address(_) => unreachable!("handled above"),
             },
-            Statement::SetWitness { option: WitnessOption::Off, .. } => {
-                self.witness_off(cx, request)
-            }
+            Statement::SetWitness { option: WitnessOption::Off, .. } => self.witness_off(cx, request),
             Statement::SetWitness { option: WitnessOption::Address(address), .. } => {
                 self.witness_set(cx, request, address)
             }
@@ -264,10 +262,7 @@ impl Partner {
                 Waits::WitnessPartner { .. } | Waits::WitnessSeat { .. } => 1433,
                 Waits::Setting { .. } | Waits::WitnessLeaves { .. } | Waits::Released(_) => 1421,
             };
-            cx.out.push(Effect::StatementDone {
-                request: ongoing.request,
-                result: Err(sql_error(error)),
-            });
+            cx.out.push(Effect::StatementDone { request: ongoing.request, result: Err(sql_error(error)) });
             return;
         }
         self.ongoing = Some(ongoing);
@@ -355,10 +350,7 @@ impl Partner {
     /// The statement under way cannot end here any more.
     pub fn fail_statement(&mut self, cx: &mut Cx<'_>, error: u32) {
         if let Some(ongoing) = self.ongoing.take() {
-            cx.out.push(Effect::StatementDone {
-                request: ongoing.request,
-                result: Err(sql_error(error)),
-            });
+            cx.out.push(Effect::StatementDone { request: ongoing.request, result: Err(sql_error(error)) });
         }
     }
 }

@@ -94,7 +94,7 @@ fn perfect(request: &Request) -> Reply {
 }
 
 fn committed(values: Vec<Value>) -> Reply {
-    Reply::Committed { n: N, at: Lsn::ZERO, branch: Branch::default(), values }
+    Reply::Committed { n: N, txn: TxnId(0), at: Lsn::ZERO, branch: Branch::default(), values }
 }
 
 fn writes() -> Workload {

@@ -54,6 +54,7 @@ impl Watch {
     fn commit(mut self, s: u64) -> Self {
         let reply = Reply::Committed {
             n: RoleSequence(1),
+            txn: dbm_core::types::TxnId(1),
             at: Lsn::ZERO,
             branch: Branch::default(),
             values: Vec::new(),

@@ -16,7 +16,6 @@ use super::chain::{Chain, Commit, NodeId};
 use super::history::{History, Outcome};
 use super::records::Records;
 use super::report::{Premise, Report};
-use crate::observe::ClientId;
 use crate::time::Time;
 use dbm_core::types::{Branch, InstanceId, Lsn, RoleSequence, TxnId};
 use std::collections::BTreeMap;
@@ -36,7 +35,7 @@ pub(super) struct Durability {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Confirmation {
     pub(super) by: InstanceId,
-    pub(super) client: ClientId,
+    pub(super) txn: TxnId,
     pub(super) n: RoleSequence,
     pub(super) lsn: Lsn,
     pub(super) branch: Branch,
@@ -127,12 +126,10 @@ impl Durability {
         report: &mut Report,
     ) {
         let end = chain.end(c.by.0.into());
-        let commit = chain.commit_at(c.lsn, c.branch).filter(|commit| {
-            // A reader's mark may coincide with somebody else's later commit record.
-            history.txn(commit.txn).is_some_and(|txn| txn.client == c.client && txn.writes)
-        });
+        // A reader's mark may coincide with somebody else's commit record.
+        let commit = chain.commit_at(c.lsn, c.branch).filter(|commit| commit.txn == c.txn);
         let Some(commit) = commit else {
-            if history.may_confirm_reader(c.client) {
+            if history.txn(c.txn).is_some_and(|txn| !txn.writes && txn.commit_called) {
                 report.stats.confirmed_read_only += 1;
             } else {
                 report.held(Premise::CommitConfirmed);

@@ -75,14 +75,6 @@ impl History {
         self.clients.get(&client)?.current.map(|i| &self.txns[i])
     }
 
-    /// May a confirmation to this client be that of a transaction without changes?
-    pub(super) fn may_confirm_reader(&self, client: ClientId) -> bool {
-        self.clients.get(&client).is_some_and(|c| {
-            c.readers_unknown > 0
-                || c.current.is_some_and(|i| !self.txns[i].writes && self.txns[i].commit_called)
-        })
-    }
-
     pub(super) fn begun(&mut self, client: ClientId, id: TxnId) {
         self.step += 1;
         if self.by_id.contains_key(&id) {

@@ -194,7 +194,7 @@ impl Oracle {
                 self.durable(at, instance, file, offset, bytes)
             }
             Fact::Preloaded { instance, file, bytes } => self.preloaded(at, instance, file, bytes),
-            Fact::Replied { instance, client, reply } => self.replied(at, instance, client, reply),
+            Fact::Replied { instance, reply, .. } => self.replied(at, instance, reply),
             Fact::Called { client, request, .. } => self.history.called(client, request),
             Fact::TxnBegun { client, txn } => self.history.begun(client, txn),
             Fact::Answered { client, from, reply } => self.answered(at, client, from, reply),
@@ -300,7 +300,7 @@ impl Oracle {
         }
     }
 
-    fn replied(&mut self, at: Time, by: InstanceId, client: ClientId, reply: &Reply) {
+    fn replied(&mut self, at: Time, by: InstanceId, reply: &Reply) {
         let n: RoleSequence = match *reply {
             Reply::Refused { error } => {
                 self.availability.refused(at, by, error, &mut self.report);
@@ -318,8 +318,8 @@ impl Oracle {
         self.durability.serves(at, by, n, forced, &self.chain, &mut self.report);
         self.availability.served(at, by, &mut self.report);
         self.liveness.served(at, by);
-        if let Reply::Committed { at: lsn, branch, .. } = *reply {
-            let confirmation = durability::Confirmation { by, client, n, lsn, branch, forced };
+        if let Reply::Committed { at: lsn, branch, txn, .. } = *reply {
+            let confirmation = durability::Confirmation { by, txn, n, lsn, branch, forced };
             let (history, chain, records) = (&self.history, &self.chain, &self.records);
             self.durability.confirms(at, confirmation, history, chain, records, &mut self.report);
         }

@@ -295,7 +295,8 @@ impl Bench {
         branch: Branch,
         values: Vec<Value>,
     ) {
-        self.answered(client, from, Reply::Committed { n: branch.n, at, branch, values });
+        let txn = self.oracle.history.current(client).map_or(TxnId(0), |txn| txn.id);
+        self.answered(client, from, Reply::Committed { n: branch.n, txn, at, branch, values });
     }
     pub(super) fn rules(&self) -> Vec<(&'static str, &'static str)> {
         self.oracle.report.rules()
