@@ -86,7 +86,7 @@ impl Seat {
             let mut adopted = *theirs;
             if peer != theirs.owner {
                 // Only the owner of n says "synchronised" for n.
-                adopted.synchronized = Stamped { value: false, stamp: Stamp { n: theirs.n, sequence: 0 } };
+                adopted.synchronized = Stamped::not_synchronized(theirs.n);
             }
             self.switch(cx, adopted);
         } else if theirs.n == mine.n {
@@ -210,7 +210,7 @@ impl Seat {
             r.shared.n = claimed;
             r.shared.owner = peer;
             r.shared.failover_lsn = hardened;
-            r.shared.synchronized.set(claimed, false);
+            r.shared.synchronized = Stamped::not_synchronized(claimed);
         });
         self.common.new_sequence(cx.now);
         self.answer(cx, peer, Message::ClaimGranted { claimed });

@@ -6,7 +6,7 @@ use super::principal::{Came, Principal, Stage, Sync};
 use super::reconcile::Rejoin;
 use super::statements::Ongoing;
 use crate::io::{ClientEvent, ConnId, DiskResult, Effect, Notice, Reply};
-use crate::message::{ChannelId, LogPosition, Message, RoleRecord};
+use crate::message::{ChannelId, LogPosition, Message, RoleRecord, Stamped};
 use crate::record::Keeper;
 use crate::storage::{Copy, CopyEvent};
 use crate::transport::LinkLoss;
@@ -278,7 +278,7 @@ impl Partner {
         let mut adopted = *theirs;
         if theirs.owner == cx.me() {
             // Nobody but the owner says "synchronised" for n.
-            adopted.synchronized.value = false;
+            adopted.synchronized = Stamped::not_synchronized(theirs.n);
         }
         self.common.keeper.change(cx.out, |r| {
             r.shared = adopted;
@@ -298,7 +298,7 @@ impl Partner {
         self.common.keeper.change(cx.out, |r| {
             r.shared.n = n;
             r.shared.owner = owner;
-            r.shared.synchronized.set(n, false);
+            r.shared.synchronized = Stamped::not_synchronized(n);
             r.claim = None;
         });
         self.become_mirror(cx, Elected::No);
@@ -445,9 +445,7 @@ impl Partner {
             return;
         }
         if stamp > held.stamp {
-            self.common
-                .keeper
-                .change(cx.out, |r| r.shared.synchronized = crate::message::Stamped { value, stamp });
+            self.common.keeper.change(cx.out, |r| r.shared.synchronized = Stamped { value, stamp });
         }
         if let RoleData::Mirror(m) = &mut self.role {
             m.synchronized = value;
@@ -471,7 +469,7 @@ impl Partner {
             r.shared.n = claimed;
             r.shared.owner = me;
             r.shared.failover_lsn = failover_lsn;
-            r.shared.synchronized.set(claimed, false);
+            r.shared.synchronized = Stamped::not_synchronized(claimed);
             r.claim = None;
         });
         m.claim = Claim::No;
