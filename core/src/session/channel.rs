@@ -58,6 +58,8 @@ pub struct Channel {
     pub id: Option<ChannelId>,
     /// The peer's role record has been seen on this channel: START is done.
     pub started: bool,
+    /// The own role record has been said on this channel. Nothing before it counts for the peer, a ping least of all.
+    said: bool,
     /// The peer holds this session, as far as known: it has not answered "no such session" to the own record.
     pub known: bool,
     /// The newest role record of the peer on this channel.
@@ -83,6 +85,7 @@ impl Channel {
             peer,
             id: None,
             started: false,
+            said: false,
             known: true,
             theirs: None,
             other: None,
@@ -114,6 +117,7 @@ impl Channel {
     fn down(&mut self) {
         self.id = None;
         self.started = false;
+        self.said = false;
         self.known = true;
         self.theirs = None;
         self.other = None;
@@ -235,7 +239,10 @@ impl Common {
         if self.keeper.switching() && !cx.bug(Bug::RecordBeforeFlush) {
             return;
         }
-        if self.channel(peer).is_some_and(|c| c.id.is_some()) {
+        if let Some(channel) = self.channel_mut(peer)
+            && channel.id.is_some()
+        {
+            channel.said |= matches!(message, Message::Record { .. });
             cx.transport.send(peer, self.session, self.keeper.n(), message, cx.out);
         }
     }
@@ -428,7 +435,7 @@ impl Common {
         let owner = self.shared().owner;
         for i in 0..self.channels.len() {
             let channel = &mut self.channels[i];
-            if !channel.started || !(due || channel.prompt) {
+            if !channel.started || !channel.said || !(due || channel.prompt) {
                 continue;
             }
             channel.prompt = false;
