@@ -73,7 +73,8 @@ fn unmet(folder: &Folder) -> String {
 /// [INV-14]
 #[test]
 fn two_processes_print_the_same() {
-    for args in [&["run", CRASH, "--seed", "3", "--trace"][..], &["run", CHAOS, "--seeds", "1..9", "--json"]] {
+    for args in [&["run", CRASH, "--seed", "3", "--trace"][..], &["run", CHAOS, "--seeds", "1..9", "--json"]]
+    {
         let (first, second) = (dbmsim(args), dbmsim(args));
         assert_eq!(first.status, 0, "{}", first.err);
         assert!(first.out == second.out, "{args:?}: two processes differ");

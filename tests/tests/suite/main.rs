@@ -4,9 +4,9 @@ mod determinism;
 mod schema;
 
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};
+use dbm_sim::read;
 use dbm_sim::report::RunReport;
 use dbm_sim::runner::{self, Driver, Options};
-use dbm_sim::read;
 use std::path::{Path, PathBuf};
 
 /// The shipped scenarios and their paths.
