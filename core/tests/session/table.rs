@@ -83,6 +83,7 @@ impl Table {
 
     pub fn start(&mut self, id: u8) {
         self.incarnations[id as usize] += 1;
+        self.timers[id as usize] = u64::MAX;
         let part = if id == 2 { Part::Witness } else { Part::Partner };
         let has = self.disks.contains_key(&(id, FileId { session: SESSION, kind: FileKind::Record }));
         let config = Config {
