@@ -37,6 +37,34 @@ bugs! {
     VolatileClaim = "volatile-claim", "OQ-4.3";
     /// Recovery takes log blocks without looking at their checksum.
     NoRecoveryChecksum = "no-recovery-checksum", "P-11";
+    /// A mirror with an open claim goes on echoing and following the principal. Model check: F1.
+    ClaimantFollows = "claimant-follows", "OQ-4.3";
+    /// A principal that recovers goes on in the log branch it was in. Model check: F3.
+    NoLogBranch = "no-log-branch", "OQ-68";
+    /// While SYNCHRONIZING, commits do not wait for the mirror, whoever noted it. Model check: F7.
+    SynchronizingDoesNotWait = "synchronizing-does-not-wait", "OQ-4.1";
+    /// A restarted principal believes that it still runs exposed.
+    ExposedAfterRestart = "exposed-after-restart", "OQ-4.1";
+    /// The right to run exposed outlives the way to SYNCHRONIZED.
+    ExposedAfterSynced = "exposed-after-synced", "OQ-4.2";
+    /// The refusal "not lost yet" is taken as the witness's last word.
+    RefusalIsFinal = "refusal-is-final", "OQ-3.3";
+    /// The witness takes SYNCED, and the record of it, from the mirror.
+    SyncedFromMirror = "synced-from-mirror", "OQ-4.1";
+    /// A mirror whose record agrees with the witness's arms itself.
+    MirrorArmsItself = "mirror-arms-itself", "OQ-4.2";
+    /// Pings of another role sequence are life signs, and are echoed.
+    EchoAnySequence = "echo-any-sequence", "OQ-1";
+    /// A time-out or arbitration BYE counts as the end of the principal's service.
+    AnyByeIsDefinite = "any-bye-is-definite", "OQ-3.4";
+    /// A filter's reset of a dial counts as "nothing listens".
+    ResetIsRefusal = "reset-is-refusal", "OQ-3.4";
+    /// An instance that is told of a higher role sequence does not write it.
+    VolatileSequence = "volatile-sequence", "OQ-4.5";
+    /// After a break of the mirror-witness channel an open claim is sent again instead of queried.
+    ClaimAfterFlap = "claim-after-flap", "OQ-4.3";
+    /// The role record is told while it is on its way to the disk.
+    RecordBeforeFlush = "record-before-flush", "P-1";
 }
 
 impl Bug {

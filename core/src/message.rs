@@ -38,6 +38,14 @@ impl<T: Copy + PartialEq> Stamped<T> {
     }
 }
 
+impl Stamped<bool> {
+    /// "Not synchronised", as whoever makes somebody owner of `n` records it. Only the owner itself says more for its
+    /// n, and everything it says is newer. [OQ-4.1]
+    pub fn not_synchronized(n: RoleSequence) -> Self {
+        Stamped { value: false, stamp: Stamp { n, sequence: 0 } }
+    }
+}
+
 /// The WITNESS setting of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WitnessSetting {

@@ -14,6 +14,7 @@
 //! A dials 4 and B dials 9 at the same time: neither HELLO has seen the other's dial; the lower id's dial wins
 //! ```
 
+use crate::bugs::{Bug, planted};
 use crate::config::Config;
 use crate::io::{Effect, Effects, LinkDownCause, LinkId};
 use crate::message::{ByeReason, ChannelId, Message};
@@ -101,6 +102,7 @@ pub struct Transport {
     me: InstanceId,
     incarnation: u32,
     interval: Micros,
+    bug: Option<Bug>,
     next_link: u64,
     links: BTreeMap<LinkId, Link>,
     peers: BTreeMap<InstanceId, Peer>,
@@ -113,6 +115,7 @@ impl Transport {
             me: config.id,
             incarnation: config.incarnation,
             interval: config.tuning.ping_interval,
+            bug: config.bug,
             next_link: 0,
             links: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -210,7 +213,9 @@ impl Transport {
                 self.forget(now, peer);
                 Some(TransportEvent::Down { peer, loss: LinkLoss::Ambiguous })
             }
-            LinkState::Dialling { peer, up: false, .. } if cause == LinkDownCause::Refused => {
+            LinkState::Dialling { peer, up: false, .. }
+                if cause == LinkDownCause::Refused || planted(self.bug, Bug::ResetIsRefusal) =>
+            {
                 // With a link in use, the refusal is older than that link.
                 self.channel(peer).is_none().then_some(TransportEvent::Refused { peer })
             }
@@ -296,6 +301,11 @@ impl Transport {
                 let peer = *peer;
                 let loss = match reason {
                     ByeReason::EndOfService => LinkLoss::EndOfService,
+                    ByeReason::TimedOut | ByeReason::Arbitration
+                        if planted(self.bug, Bug::AnyByeIsDefinite) =>
+                    {
+                        LinkLoss::EndOfService
+                    }
                     ByeReason::TimedOut | ByeReason::Arbitration => LinkLoss::Ambiguous,
                 };
                 self.links.remove(&link);

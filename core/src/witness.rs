@@ -84,9 +84,9 @@ impl Seat {
         }
         if theirs.n > mine.n {
             let mut adopted = *theirs;
-            if peer != theirs.owner {
+            if peer != theirs.owner && !cx.bug(Bug::SyncedFromMirror) {
                 // Only the owner of n says "synchronised" for n.
-                adopted.synchronized = Stamped { value: false, stamp: Stamp { n: theirs.n, sequence: 0 } };
+                adopted.synchronized = Stamped::not_synchronized(theirs.n);
             }
             self.switch(cx, adopted);
         } else if theirs.n == mine.n {
@@ -117,7 +117,7 @@ impl Seat {
             Message::Expose { stamp } if peer == mine.owner => {
                 self.note_synchronized(cx, peer, stamp, false, Message::ExposeOk { stamp });
             }
-            Message::Synced { stamp } if peer == mine.owner => {
+            Message::Synced { stamp } if peer == mine.owner || cx.bug(Bug::SyncedFromMirror) => {
                 self.note_synchronized(cx, peer, stamp, true, Message::SyncedOk { stamp });
             }
             Message::Claim { stamp, hardened } => self.claim(cx, peer, header, stamp, hardened),
@@ -210,7 +210,7 @@ impl Seat {
             r.shared.n = claimed;
             r.shared.owner = peer;
             r.shared.failover_lsn = hardened;
-            r.shared.synchronized.set(claimed, false);
+            r.shared.synchronized = Stamped::not_synchronized(claimed);
         });
         self.common.new_sequence(cx.now);
         self.answer(cx, peer, Message::ClaimGranted { claimed });

@@ -28,6 +28,15 @@ pub enum Event {
         /// The direction.
         way: u8,
     },
+    /// An end of a connection whose other end is gone asks for it.
+    Probe {
+        /// The connection.
+        conn: u32,
+        /// The number of the probes.
+        probe: u32,
+        /// The direction from the end that is gone.
+        way: u8,
+    },
     /// The first operation in the queue of a file is done.
     Disk {
         /// The instance.

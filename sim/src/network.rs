@@ -9,7 +9,8 @@
 //! *Cut.* What is sent into a cut, or would arrive in one, is lost. TCP keeps a copy: the pipe has a *hole*, and what
 //! follows waits behind it. When the cut is lifted the lost frame and its followers arrive, in order, after a short
 //! random delay. If the sender's patience (5 to 30 s from the loss) ends first, its own end is reset and the pipe is
-//! given up; the other end learns of it from its next frame, which the sender's host answers with a reset. A host
+//! given up; the other end learns of it from its next frame, which the sender's host answers with a reset, or, when it
+//! says nothing, from its keep-alive probes, one every 5 s once nothing stops them. A host
 //! without power acts as a cut of everything towards it. A cut against a pipe's acknowledgements only is not felt by
 //! that pipe. Dials and resets have no copy: a cut takes them for good.
 //!
@@ -19,7 +20,7 @@
 pub mod path;
 mod pipe;
 
-use crate::agenda::Agenda;
+use crate::agenda::{Agenda, Event};
 use crate::felt::{Feeling, Felt};
 use crate::frames;
 use crate::node::{NodeIndex, Roster};
@@ -28,6 +29,9 @@ use dbm_core::io::{ClientEvent, LinkDownCause, Reply};
 use path::{Endpoint, Paths};
 use pipe::{Item, Pipe};
 use std::sync::Arc;
+
+/// Between two keep-alive probes of a connection whose other end is gone.
+const KEEP_ALIVE_US: u64 = 5_000_000;
 
 /// What kind of connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +104,8 @@ struct Conn {
     used: bool,
     /// The acceptor has been told of the connection: of a client's, only by the first call on it.
     spoken: bool,
+    /// Number of the keep-alive probes by an end whose peer is gone; 0: none.
+    probe: u32,
     kind: Kind,
     ends: [End; 2],
     pipes: [Pipe; 2],
@@ -177,6 +183,7 @@ impl Network {
                 self.conns.push(Conn {
                     used: true,
                     spoken: kind == Kind::Link,
+                    probe: 0,
                     kind,
                     ends,
                     pipes: Default::default(),
@@ -291,7 +298,30 @@ impl Network {
         }
         cx.felt.count(Feeling::GaveUp);
         self.abandon(conn, way);
-        self.end(conn, way, LinkDownCause::Reset)
+        self.holes += 1;
+        self.conns[conn as usize].probe = self.holes;
+        let (probe, at) = (self.holes, cx.now() + KEEP_ALIVE_US);
+        let told = self.end(conn, way, LinkDownCause::Reset);
+        cx.agenda.enter(at, Event::Probe { conn, probe, way });
+        told
+    }
+
+    /// The end that is left asks whether the other is still there: its host answers with a reset.
+    pub fn probe(&mut self, cx: &mut Cx<'_>, conn: u32, probe: u32, way: u8) {
+        let slot = &self.conns[conn as usize];
+        if slot.probe != probe || slot.ends[usize::from(1 - way)].state != EndState::Open {
+            return;
+        }
+        let (gone, left) = self.nodes(conn, way);
+        let stopped = self.paths.overlay(gone, left).cut
+            || self.paths.overlay(left, gone).cut
+            || !self.host_up[gone.index()]
+            || !self.host_up[left.index()];
+        if stopped {
+            cx.agenda.enter(cx.now() + KEEP_ALIVE_US, Event::Probe { conn, probe, way });
+        } else {
+            self.shoot(cx, conn, way, LinkDownCause::Reset);
+        }
     }
 
     /// The node's process listens from now on.

@@ -260,6 +260,10 @@ impl World {
             Event::GiveUp { conn, hole, way } => {
                 self.network.give_up(&mut cx, conn, hole, way).and_then(NodeEvent::arrived)
             }
+            Event::Probe { conn, probe, way } => {
+                self.network.probe(&mut cx, conn, probe, way);
+                None
+            }
             Event::Disk { instance, file, epoch } => self.disk_done(instance, file, epoch),
             Event::Timer { node } => self.timer(NodeIndex(node)),
             // Handed out by `next`, past the others that wait.

@@ -232,7 +232,7 @@ impl Common {
 
     /// Sends now. Nothing is said while a switch of the role sequence is on its way to the disk. [OQ-1]
     pub fn send(&mut self, cx: &mut Cx<'_>, peer: InstanceId, message: &Message) {
-        if self.keeper.switching() {
+        if self.keeper.switching() && !cx.bug(Bug::RecordBeforeFlush) {
             return;
         }
         if self.channel(peer).is_some_and(|c| c.id.is_some()) {
@@ -248,7 +248,7 @@ impl Common {
         peer: InstanceId,
         message: Message,
     ) {
-        if self.keeper.is_durable(version) {
+        if self.keeper.is_durable(version) || cx.bug(Bug::RecordBeforeFlush) {
             self.send(cx, peer, &message);
             return;
         }
@@ -341,7 +341,8 @@ impl Common {
             return Received::Done;
         }
         // The answer to a claim comes from the future, the question about one from the past.
-        let of_a_claim = matches!(message, Message::ClaimGranted { .. } | Message::ClaimQuery { .. });
+        let of_a_claim = matches!(message, Message::ClaimGranted { .. } | Message::ClaimQuery { .. })
+            || cx.bug(Bug::EchoAnySequence) && matches!(message, Message::Ping { .. });
         if header.n < self.keeper.n() && !of_a_claim && !cx.bug(Bug::NoRoleSequenceCheck) {
             self.send_record(cx, peer, None);
             return Received::Done;
@@ -405,7 +406,7 @@ impl Common {
         changed |= merged.timeout_s.adopt(&theirs.timeout_s);
         changed |= merged.witness.adopt(&theirs.witness);
         changed |= merged.suspended.adopt(&theirs.suspended);
-        if peer == merged.owner && cx.me() != merged.owner {
+        if (peer == merged.owner || cx.bug(Bug::SyncedFromMirror)) && cx.me() != merged.owner {
             changed |= merged.synchronized.adopt(&theirs.synchronized);
         }
         if changed {
@@ -440,7 +441,7 @@ impl Common {
             let message = Message::Ping {
                 timeout_s: self.period_s(),
                 sent: cx.now,
-                echo: newest.filter(|_| grants && peer == owner),
+                echo: newest.filter(|_| grants && peer == owner || cx.bug(Bug::EchoAnySequence)),
                 other,
                 state,
             };

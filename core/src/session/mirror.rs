@@ -251,6 +251,11 @@ impl Mirror {
                     && on != channel
                 {
                     self.claim = Claim::Queried(Some(now_on));
+                    if cx.bug(Bug::ClaimAfterFlap) {
+                        let stamp = common.shared().synchronized.stamp;
+                        common.send(cx, witness, &Message::Claim { stamp, hardened: copy.hardened() });
+                        return;
+                    }
                     common.send(cx, witness, &Message::ClaimQuery { claimed });
                 }
             }
@@ -278,7 +283,7 @@ impl Mirror {
 
     /// The witness says no. Final: the claim ends here, and with it the right. [OQ-4.3 b]
     pub fn claim_refused(&mut self, cx: &mut Cx<'_>, common: &mut Common, last_word: bool) {
-        if !last_word {
+        if !last_word && !cx.bug(Bug::RefusalIsFinal) {
             return;
         }
         cx.step(common.session, "claim.refused");

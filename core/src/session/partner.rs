@@ -5,8 +5,9 @@ use super::mirror::{Claim, Elected, Mirror};
 use super::principal::{Came, Principal, Stage, Sync};
 use super::reconcile::Rejoin;
 use super::statements::Ongoing;
+use crate::bugs::Bug;
 use crate::io::{ClientEvent, ConnId, DiskResult, Effect, Notice, Reply};
-use crate::message::{ChannelId, LogPosition, Message, RoleRecord};
+use crate::message::{ChannelId, LogPosition, Message, RoleRecord, Stamped};
 use crate::record::Keeper;
 use crate::storage::{Copy, CopyEvent};
 use crate::transport::LinkLoss;
@@ -60,7 +61,9 @@ impl Partner {
         }
         let role = if shared.owner == me {
             cx.message(session, 1445);
-            RoleData::Principal(Box::new(Principal::new(&common, cx.now, Came::Restarted, other)))
+            let came =
+                if cx.bug(Bug::ExposedAfterRestart) { Came::Switched } else { Came::Restarted };
+            RoleData::Principal(Box::new(Principal::new(&common, cx.now, came, other)))
         } else {
             cx.message(session, 1444);
             RoleData::Mirror(Box::new(Mirror::new(&common, cx.now)))
@@ -147,7 +150,7 @@ impl Partner {
     /// One message.
     pub fn message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) {
         let claiming = match &self.role {
-            RoleData::Mirror(m) => m.claiming(),
+            RoleData::Mirror(m) => m.claiming() && !cx.bug(Bug::ClaimantFollows),
             RoleData::Principal(_) => false,
         };
         match self.common.receive(cx, peer, header, message, claiming) {
@@ -215,6 +218,7 @@ impl Partner {
             && peer == mine.owner
             && let RoleData::Mirror(m) = &mut self.role
             && m.claiming()
+            && !cx.bug(Bug::ClaimantFollows)
         {
             match claim {
                 Some(claimed) => self.renounce(cx, claimed),
@@ -228,6 +232,13 @@ impl Partner {
         let after = *self.common.shared();
         self.settings_changed(cx, &before);
         if peer != self.other {
+            if let RoleData::Mirror(m) = &mut self.role
+                && cx.bug(Bug::MirrorArmsItself)
+                && theirs.synchronized == after.synchronized
+                && let Some(channel) = self.common.channel(peer).and_then(|c| c.up())
+            {
+                m.arm(cx, &self.common, peer, theirs.synchronized.stamp, channel);
+            }
             return;
         }
         let me = cx.me();
@@ -278,12 +289,17 @@ impl Partner {
         let mut adopted = *theirs;
         if theirs.owner == cx.me() {
             // Nobody but the owner says "synchronised" for n.
-            adopted.synchronized.value = false;
+            adopted.synchronized = Stamped::not_synchronized(theirs.n);
         }
-        self.common.keeper.change(cx.out, |r| {
+        let adopt = |r: &mut crate::record::Record| {
             r.shared = adopted;
             r.claim = None;
-        });
+        };
+        if cx.bug(Bug::VolatileSequence) {
+            self.common.keeper.pretend(adopt);
+        } else {
+            self.common.keeper.change(cx.out, adopt);
+        }
         let elected = if theirs.owner == cx.me() { Elected::Told } else { Elected::No };
         self.become_mirror(cx, elected);
         self.settings_changed(cx, &before);
@@ -298,7 +314,7 @@ impl Partner {
         self.common.keeper.change(cx.out, |r| {
             r.shared.n = n;
             r.shared.owner = owner;
-            r.shared.synchronized.set(n, false);
+            r.shared.synchronized = Stamped::not_synchronized(n);
             r.claim = None;
         });
         self.become_mirror(cx, Elected::No);
@@ -364,7 +380,9 @@ impl Partner {
                 self.setting_answered(cx, peer, stamp, false);
                 true
             }
-            (RoleData::Mirror(m), message) if m.claiming() && peer == owner => {
+            (RoleData::Mirror(m), message)
+                if m.claiming() && peer == owner && !cx.bug(Bug::ClaimantFollows) =>
+            {
                 // Nothing is accepted from the principal while a claim is open; START is handled elsewhere.
                 debug_assert!(!matches!(message, Message::Record { .. }), "records take another way");
                 true
@@ -445,9 +463,7 @@ impl Partner {
             return;
         }
         if stamp > held.stamp {
-            self.common
-                .keeper
-                .change(cx.out, |r| r.shared.synchronized = crate::message::Stamped { value, stamp });
+            self.common.keeper.change(cx.out, |r| r.shared.synchronized = Stamped { value, stamp });
         }
         if let RoleData::Mirror(m) = &mut self.role {
             m.synchronized = value;
@@ -471,7 +487,7 @@ impl Partner {
             r.shared.n = claimed;
             r.shared.owner = me;
             r.shared.failover_lsn = failover_lsn;
-            r.shared.synchronized.set(claimed, false);
+            r.shared.synchronized = Stamped::not_synchronized(claimed);
             r.claim = None;
         });
         m.claim = Claim::No;
@@ -584,7 +600,10 @@ impl Partner {
                             let r = if last.n == n { last.r + 1 } else { 0 };
                             let (branch, first) = (Branch { n, r }, copy.next_block_lsn());
                             branches.drop_beyond(first);
-                            branches.push(branch, first);
+                            let branch = if cx.bug(Bug::NoLogBranch) && last.n == n { last } else { branch };
+                            if branch != last {
+                                branches.push(branch, first);
+                            }
                             let version = self.common.keeper.change(cx.out, |r| r.branches = Some(branches));
                             p.stage = Stage::Branch(version, branch);
                         }
@@ -630,7 +649,9 @@ impl Partner {
         self.show(cx);
         let state = self.shown.map(|(_, state)| state);
         let grants = match &self.role {
-            RoleData::Mirror(m) => !m.claiming() && self.common.shared().owner != me,
+            RoleData::Mirror(m) => {
+                (!m.claiming() || cx.bug(Bug::ClaimantFollows)) && self.common.shared().owner != me
+            }
             RoleData::Principal(_) => false,
         };
         let state = match &self.role {

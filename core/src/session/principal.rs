@@ -169,16 +169,21 @@ impl Principal {
     }
 
     /// May commits be confirmed without the mirror? [S-64 … S-68, OQ-4.1]
-    fn gate_open(&self, common: &Common) -> bool {
+    fn gate_open(&self, cx: &Cx<'_>, common: &Common) -> bool {
         match common.shared().witness.value {
             WitnessSetting::Off => self.sync == Sync::No || common.shared().safety.value == Safety::Off,
-            WitnessSetting::Set(_) | WitnessSetting::Leaving(_) => self.exposed,
+            WitnessSetting::Set(_) | WitnessSetting::Leaving(_) => {
+                self.exposed
+                    || cx.bug(Bug::SynchronizingDoesNotWait)
+                        && self.sync == Sync::No
+                        && common.connected(self.other)
+            }
         }
     }
 
     /// Could a commit whose record ends below `mark` be confirmed?
-    fn confirmable(&self, common: &Common, copy: &Copy, mark: Lsn) -> bool {
-        copy.hardened() >= mark && (self.gate_open(common) || self.sending.is_some_and(|s| s.acked >= mark))
+    fn confirmable(&self, cx: &Cx<'_>, common: &Common, copy: &Copy, mark: Lsn) -> bool {
+        copy.hardened() >= mark && (self.gate_open(cx, common) || self.sending.is_some_and(|s| s.acked >= mark))
     }
 
     /// May this instance answer clients at this moment? Asked for every answer. [OQ-3.1, INV-7]
@@ -211,7 +216,9 @@ impl Principal {
             WitnessSetting::Off => None,
             WitnessSetting::Set(_) => self.leases[0].max(self.leases[1]),
             WitnessSetting::Leaving(_) => self.leases[0],
-        };
+        }
+        // One that has run out has been dealt with.
+        .filter(|until| *until > now);
         let alone = (!self.serving && self.alone_from > now).then_some(self.alone_from);
         let undo = self.undo_at.filter(|_| self.serving && self.stage == Stage::Ready);
         if self.serving { lease.into_iter().chain(undo).min() } else { alone }
@@ -360,7 +367,7 @@ impl Principal {
         }
         let acked = self.sending.expect("checked above").acked;
         if self.sync == Sync::No && copy.unsent_bytes(acked) <= NEARLY_CAUGHT_UP_BYTES {
-            self.exposed = false;
+            self.exposed &= cx.bug(Bug::ExposedAfterSynced);
             self.expose = None;
             self.sync = Sync::Waiting(copy.end_of_log());
             cx.step(common.session, "synced.begin");
@@ -446,7 +453,7 @@ impl Principal {
         if self.serving && !may {
             cx.step(common.session, "lease.lost");
             self.close(cx, common, Some(copy));
-        } else if !self.serving && may && self.confirmable(common, copy, self.floor) {
+        } else if !self.serving && may && self.confirmable(cx, common, copy, self.floor) {
             self.serving = true;
             cx.out.push(Effect::Notice(Notice::Serving { session: common.session, open: true }));
         }
@@ -483,7 +490,7 @@ impl Principal {
         while let Some(first) = self.pending.front() {
             // A record below an exclusive mark is covered by it.
             let local = copy.hardened() > first.lsn;
-            let mirrored = self.gate_open(common) || self.sending.is_some_and(|s| s.acked > first.lsn);
+            let mirrored = self.gate_open(cx, common) || self.sending.is_some_and(|s| s.acked > first.lsn);
             if !local || !mirrored {
                 break;
             }

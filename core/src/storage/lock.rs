@@ -260,4 +260,57 @@ mod tests {
         assert_eq!(locks.release(B), [C]);
         locks.check();
     }
+
+    /// Somebody who can go on is always left: whatever is asked and released, nobody waits in a circle for ever.
+    fn stuck(locks: &Locks) -> Option<TxnId> {
+        let blockers = |txn: &TxnId| -> Vec<TxnId> {
+            let Some(key) = locks.waits.get(txn) else { return Vec::new() };
+            let row = &locks.rows[key];
+            let ahead = row.queue.iter().take_while(|(t, _)| t != txn);
+            row.holders.iter().chain(ahead).map(|(t, _)| *t).filter(|t| t != txn).collect()
+        };
+        locks.waits.keys().copied().find(|start| {
+            let mut seen = BTreeSet::new();
+            let mut open = vec![*start];
+            let mut free = false;
+            while let Some(txn) = open.pop() {
+                let next = blockers(&txn);
+                free |= next.is_empty();
+                open.extend(next.into_iter().filter(|t| seen.insert(*t)));
+            }
+            !free
+        })
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+        #[test]
+        fn nobody_waits_for_ever(steps in proptest::collection::vec((0u64..6, 0u32..5, 0u8..5), 1..60)) {
+            let mut locks = Locks::default();
+            for (txn, key, what) in steps {
+                let (txn, key) = (TxnId(txn), Key(key));
+                let waiting = locks.waits.contains_key(&txn);
+                match what {
+                    0 if !waiting => { locks.release(txn); }
+                    1 => { locks.release(txn); }
+                    2 | 3 if !waiting => {
+                        if locks.acquire(txn, key, Mode::Shared) == Granted::Deadlock { locks.release(txn); }
+                    }
+                    _ if !waiting => {
+                        if locks.acquire(txn, key, Mode::Exclusive) == Granted::Deadlock { locks.release(txn); }
+                    }
+                    _ => {}
+                }
+                locks.check();
+                proptest::prop_assert_eq!(stuck(&locks), None);
+                // And nobody waits although nothing stands in the way.
+                for (waiter, key) in &locks.waits {
+                    let row = &locks.rows[key];
+                    let (first, mode) = *row.queue.front().expect("it waits here");
+                    let in_the_way = row.holders.iter().any(|(t, held)| *t != first && held.conflicts(mode));
+                    proptest::prop_assert!(in_the_way, "{:?} waits at {:?} for nothing", waiter, key);
+                }
+            }
+        }
+    }
 }

@@ -301,6 +301,7 @@ impl Network {
         }
         if slot.used {
             slot.used = false;
+            slot.probe = 0;
             for pipe in &mut slot.pipes {
                 pipe.clear();
                 pipe.shift = 0;

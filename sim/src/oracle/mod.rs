@@ -246,6 +246,9 @@ impl Oracle {
 
     fn sent(&mut self, at: Time, from: InstanceId, to: InstanceId, bytes: &[u8]) {
         let Some(frame) = (self.setup.decoders.frame)(bytes) else { return };
+        if let Some(n) = (self.setup.decoders.said_under)(bytes) {
+            self.records.said(at, from, n, &frame, &mut self.report);
+        }
         self.roles.sent(at, from, to, &frame);
         if let FrameView::LogAck { hardened, branch, .. } = frame {
             self.logs.acknowledged(at, from, hardened, branch, &self.chain, &mut self.report);

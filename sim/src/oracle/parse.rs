@@ -234,6 +234,11 @@ pub enum FrameView {
         /// Role sequence of the sender.
         n: RoleSequence,
     },
+    /// EXPOSE_OK or SYNCED_OK: the sender holds this word, or a newer one, durably.
+    Noted {
+        /// Its (n, sequence).
+        word: (RoleSequence, u64),
+    },
     /// BYE that counts as a definite loss: the principal ended its service, or its database failed. [OQ-3.4]
     Farewell,
     /// Anything else.
@@ -267,18 +272,20 @@ pub struct Decoders {
     pub frame: fn(&[u8]) -> Option<FrameView>,
     /// One slot of the record file, from its first byte; `None` when it holds no valid record.
     pub record: fn(&[u8]) -> Option<RecordView>,
+    /// The role sequence under which a frame is said; `None` when it is none.
+    pub said_under: fn(&[u8]) -> Option<RoleSequence>,
 }
 
 impl Default for Decoders {
     fn default() -> Self {
-        Decoders { frame, record }
+        Decoders { frame, record, said_under }
     }
 }
 
 /// Decodes a frame by the types of the wire format; log blocks and pages are passed over unread.
 pub fn frame(bytes: &[u8]) -> Option<FrameView> {
     let kind = dbm_core::message::kind_name(dbm_core::wire::peek(bytes)?.kind)?;
-    if !matches!(kind, "ping" | "log_ack" | "armed" | "bye") {
+    if !matches!(kind, "ping" | "log_ack" | "armed" | "bye" | "expose_ok" | "synced_ok") {
         return Some(FrameView::Other);
     }
     let (header, message) = dbm_core::wire::decode(bytes).ok()?;
@@ -288,9 +295,17 @@ pub fn frame(bytes: &[u8]) -> Option<FrameView> {
         }
         Message::LogAck { hardened, .. } => FrameView::LogAck { hardened, branch: None },
         Message::Armed { .. } => FrameView::Armed { n: header.n },
+        Message::ExposeOk { stamp } | Message::SyncedOk { stamp } => {
+            FrameView::Noted { word: (stamp.n, stamp.sequence.into()) }
+        }
         Message::Bye { reason: ByeReason::EndOfService } => FrameView::Farewell,
         _ => FrameView::Other,
     })
+}
+
+/// The role sequence in a frame's header.
+pub fn said_under(bytes: &[u8]) -> Option<RoleSequence> {
+    dbm_core::wire::peek(bytes).map(|header| header.n)
 }
 
 /// Decodes one slot of a session record by the types of its format.

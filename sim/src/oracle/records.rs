@@ -1,6 +1,11 @@
-//! The session record of every instance, from durable bytes: what it knows now, and what it has known.
+//! The session record of every instance, from durable bytes: what it knows now, and what it has known. [P-1]
+//!
+//! Nothing may be said that a crash could still take back: no frame leaves under a role sequence, and no answer to
+//! EXPOSE or SYNCED, that the durable record of its sender has not reached.
 
-use super::parse::{Decoders, RecordView};
+use super::parse::{Decoders, FrameView, RecordView};
+use super::report::{Premise, Report};
+use crate::time::Time;
 use dbm_core::io::RECORD_SLOT_BYTES;
 use dbm_core::types::{InstanceId, RoleSequence};
 
@@ -44,6 +49,31 @@ impl Records {
         self.of.get(usize::from(instance.0)).is_some_and(|o| o.synchronised.contains(&n))
     }
 
+    /// A frame leaves `from` under `n`. [P-1]
+    pub(super) fn said(
+        &self,
+        at: Time,
+        from: InstanceId,
+        n: RoleSequence,
+        frame: &FrameView,
+        report: &mut Report,
+    ) {
+        let Some(record) = self.current(from) else { return };
+        report.held(Premise::FrameJudged);
+        if n > record.n {
+            report.fire("records", "P-1", at, || {
+                format!("instance {} spoke under n = {n}; its durable record says n = {}", from.0, record.n)
+            });
+        }
+        if let FrameView::Noted { word } = *frame
+            && record.synchronised.is_some_and(|(_, n, sequence)| (n, sequence) < word)
+        {
+            report.fire("records", "P-1", at, || {
+                format!("instance {} answered for {}.{} before it was durable", from.0, word.0, word.1)
+            });
+        }
+    }
+
     /// A record about to be written at a slot.
     pub(super) fn decode(&self, bytes: &[u8]) -> Option<RecordView> {
         (self.decoders.record)(bytes)
@@ -81,5 +111,32 @@ impl Records {
         }
         let now = of.current?;
         (before != Some(now)).then_some((before, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testkit::{B, Bench, W, noted, ping, record};
+    use dbm_core::types::InstanceId;
+
+    /// [P-1]
+    #[test]
+    fn a_frame_under_a_sequence_that_is_not_durable_is_found() {
+        let mut bench = Bench::synchronised();
+        bench.send(W, B, &ping(1, 5, None));
+        assert_eq!(bench.rules(), []);
+        bench.send(W, B, &ping(2, 6, None));
+        assert_eq!(bench.rules(), [("records", "P-1")]);
+    }
+
+    /// [P-1, OQ-4.1]
+    #[test]
+    fn an_answer_before_its_record_is_found() {
+        let mut bench = Bench::synchronised();
+        bench.record(W, record(2, 1, InstanceId(0), false, 2, 0));
+        bench.send(W, B, &noted(1, 2));
+        assert_eq!(bench.rules(), []);
+        bench.send(W, B, &noted(1, 3));
+        assert_eq!(bench.rules(), [("records", "P-1")]);
     }
 }

@@ -91,6 +91,7 @@ premises! {
     ReplyOrdered = "roles", "a successful reply under a known n";
     LeaseJudged = "roles", "a reply that needs a lease";
     RecordJudged = "roles", "a session record became durable";
+    FrameJudged = "records", "a frame left an instance whose record is known";
     GrantJudged = "roles", "the witness granted an automatic take-over";
     ForcedGrantJudged = "roles", "the witness granted a forced take-over";
     WriterPlaced = "data", "a confirmed writer's values were compared";

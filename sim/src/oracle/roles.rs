@@ -138,7 +138,7 @@ impl Roles {
                 self.armed_seen = true;
                 self.pair(from, to).armed = Some(at);
             }
-            FrameView::LogAck { .. } | FrameView::Other => {}
+            FrameView::LogAck { .. } | FrameView::Noted { .. } | FrameView::Other => {}
         }
     }
 

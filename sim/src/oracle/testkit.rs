@@ -144,7 +144,7 @@ pub(super) fn scenario(witness: bool) -> Scenario {
 
 /// Frames and records of the tests: a tag and fields of eight bytes.
 pub(super) fn decoders() -> Decoders {
-    Decoders { frame: test_frame, record: test_record }
+    Decoders { frame: test_frame, record: test_record, said_under: test_said_under }
 }
 
 fn fields(bytes: &[u8]) -> Vec<u64> {
@@ -170,8 +170,18 @@ fn test_frame(bytes: &[u8]) -> Option<FrameView> {
             branch: Some(Branch { n: RoleSequence(f[1] as u32), r: f[2] as u32 }),
         }),
         b'm' => Some(FrameView::Armed { n: RoleSequence(f[0] as u32) }),
+        b'n' => Some(FrameView::Noted { word: (RoleSequence(f[0] as u32), f[1]) }),
         _ => Some(FrameView::Other),
     }
+}
+
+fn test_said_under(bytes: &[u8]) -> Option<RoleSequence> {
+    (bytes[0] == b'p').then(|| RoleSequence(fields(bytes)[0] as u32))
+}
+
+/// An answer to EXPOSE or SYNCED.
+pub(super) fn noted(n: u32, sequence: u64) -> Vec<u8> {
+    encode(b'n', &[n.into(), sequence])
 }
 
 pub(super) fn ping(n: u32, stamp: u64, echo: Option<u64>) -> Vec<u8> {

@@ -9,7 +9,7 @@ use crate::observe::{ClientId, Fact};
 use crate::trigger::Moment;
 use crate::watch::Finding;
 use crate::world::NodeEvent;
-use dbm_core::io::{ClientEvent, ConnId, DiskOp, Effect, LinkId, Notice, SqlError};
+use dbm_core::io::{ClientEvent, ConnId, DiskOp, Effect, LinkDownCause, LinkId, Notice, SqlError};
 use dbm_core::types::InstanceId;
 
 impl World {
@@ -30,7 +30,13 @@ impl World {
                 let (network, mut cx) = self.network();
                 network.dial(&mut cx, node, link.0, NodeIndex(u16::from(to.0)), Kind::Link);
             }
-            Effect::Close { link } => self.close(node, link.0),
+            Effect::Close { link } => {
+                if let Some(peer) = self.network.peer(node, link.0) {
+                    let (at, peer) = (instance, InstanceId(peer.0 as u8));
+                    self.fact(&Fact::LinkDown { at, peer, link, cause: LinkDownCause::Closed });
+                }
+                self.close(node, link.0);
+            }
             Effect::Send { link, bytes } => {
                 let (network, mut cx) = self.network();
                 let Some(peer) = network.send(&mut cx, node, link.0, Payload::Frame(bytes.clone())) else {
