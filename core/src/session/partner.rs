@@ -61,8 +61,7 @@ impl Partner {
         }
         let role = if shared.owner == me {
             cx.message(session, 1445);
-            let came =
-                if cx.bug(Bug::ExposedAfterRestart) { Came::Switched } else { Came::Restarted };
+            let came = if cx.bug(Bug::ExposedAfterRestart) { Came::Switched } else { Came::Restarted };
             RoleData::Principal(Box::new(Principal::new(&common, cx.now, came, other)))
         } else {
             cx.message(session, 1444);

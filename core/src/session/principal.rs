@@ -183,7 +183,8 @@ impl Principal {
 
     /// Could a commit whose record ends below `mark` be confirmed?
     fn confirmable(&self, cx: &Cx<'_>, common: &Common, copy: &Copy, mark: Lsn) -> bool {
-        copy.hardened() >= mark && (self.gate_open(cx, common) || self.sending.is_some_and(|s| s.acked >= mark))
+        copy.hardened() >= mark
+            && (self.gate_open(cx, common) || self.sending.is_some_and(|s| s.acked >= mark))
     }
 
     /// May this instance answer clients at this moment? Asked for every answer. [OQ-3.1, INV-7]
