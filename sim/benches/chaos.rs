@@ -1,118 +1,95 @@
-//! How fast a run is: seeds and events per second of a minute of chaos.
+//! How fast a run is: events and seeds per second of a minute of chaos.
 //!
-//! Three questions, each at 20 and at 100 commits a second: what madsim costs beside the plain loop (`driver`), what
-//! watching costs (`observers`), and what one more seed costs (the same plan with another seed every time). Wall time
-//! belongs to criterion; nothing in a run sees it. Quote ratios: machines differ.
-//!
-//! Not in `Cargo.toml` as a `[[bench]]` until `dbm_sim::driver` and `dbm_sim::plan` are here. Assumed of them:
-//! `driver::run(&Scenario, &RunOptions)`, whose result has `events: u64`; `RunOptions { driver: Driver, oracle: bool,
-//! digest: bool, .. }` with a default; `Driver::{Madsim, Plain}`; `plan::resolve(&Scenario, seed) -> Scenario`, which
-//! turns chaos into steps. Only `plan`, `options` and `run` below know.
+//! Three questions, each at 20 and at 100 commits a second: what madsim costs beside the plain loop, what watching (the
+//! oracle, the digest) costs, and what one more seed costs (`seeds`: another seed every time, on a thread of its own,
+//! as a search does it). Wall time belongs to criterion; nothing in a run sees it. Quote ratios: machines differ.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dbm_sim::driver::{self, Driver, RunOptions};
 use dbm_sim::plan::resolve;
-use dbm_sim::scenario::{Chaos, InstanceDecl, SafetyDecl, Scenario, SessionDecl, Workload};
-use dbm_sim::time::Time;
-use std::collections::BTreeMap;
+use dbm_sim::scenario::{Scenario, Workload};
+use dbm_sim::{read, runner};
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const RATES: [u32; 2] = [20, 100];
+/// Seeds of one measured batch: single chaos plans differ too much.
+const BATCH: u64 = 8;
 
-/// Two partners and a witness for a minute, faults from second 5 to second 50.
-fn plan(commits_per_s: u32, seed: u64) -> Scenario {
-    let instance = |name: &str| InstanceDecl { name: name.into(), host: None };
-    let scenario = Scenario {
-        dbmsim: dbm_sim::scenario::FORMAT,
-        name: "chaos".into(),
-        note: String::new(),
-        rules: vec![],
-        seed: None,
-        duration: Time::secs(60),
-        instances: ["A", "B", "W"].map(instance).into(),
-        session: SessionDecl {
-            database: "sales".into(),
-            principal: "A".into(),
-            mirror: "B".into(),
-            witness: Some("W".into()),
-            safety: SafetyDecl::Full,
-            timeout_s: 10,
-            prepared: true,
-        },
-        network: Default::default(),
-        disk: Default::default(),
-        clocks: BTreeMap::new(),
-        clock_rate_ppm_max: 200,
-        workload: Some(Workload { commits_per_s, ..Workload::default() }),
-        timeline: vec![],
-        chaos: Some(Chaos {
-            from: Time::secs(5),
-            until: Time::secs(50),
-            every: Time::secs(4),
-            classes: vec![],
-        }),
-        expect: vec![],
-    };
-    resolve(&scenario, seed)
+/// The chaos scenario at a rate of commits.
+fn scenario(commits_per_s: u32) -> Scenario {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/chaos/chaos.json");
+    let text = std::fs::read_to_string(&file).expect("the chaos scenario is part of the repository");
+    let mut scenario = read::text(&file, &text).expect("the chaos scenario is sound");
+    let workload = scenario.workload.unwrap_or_default();
+    scenario.workload = Some(Workload { commits_per_s, ..workload });
+    scenario
 }
 
-/// Who watches a run.
+/// A plan and how to run it.
+fn ready(scenario: &Scenario, seed: u64, cell: Cell) -> (Scenario, u64, RunOptions) {
+    let plan = resolve(scenario, seed);
+    let options = runner::run_options(&plan, &runner::Options { driver: cell.driver, ..Default::default() });
+    (plan, seed, RunOptions { judge: cell.judge, digest: cell.digest, ..options })
+}
+
+/// Runs the plan on this thread; how many events it took.
+fn run((plan, seed, options): &(Scenario, u64, RunOptions)) -> u64 {
+    driver::run(plan, *seed, options).expect("the plan is sound").events
+}
+
+/// Who drives and who watches.
 #[derive(Clone, Copy)]
-enum Observers {
-    /// Oracle and digest: what users run.
-    On,
-    /// The world alone.
-    Off,
+struct Cell {
+    name: &'static str,
+    driver: Driver,
+    judge: bool,
+    digest: bool,
 }
 
-fn options(driver: Driver, observers: Observers) -> RunOptions {
-    let on = matches!(observers, Observers::On);
-    RunOptions { driver, oracle: on, digest: on, ..RunOptions::default() }
-}
+const CELLS: [Cell; 6] = [
+    Cell { name: "madsim", driver: Driver::Madsim, judge: true, digest: true },
+    Cell { name: "plain", driver: Driver::Plain, judge: true, digest: true },
+    Cell { name: "madsim/no-oracle", driver: Driver::Madsim, judge: false, digest: true },
+    Cell { name: "madsim/no-digest", driver: Driver::Madsim, judge: true, digest: false },
+    Cell { name: "madsim/bare", driver: Driver::Madsim, judge: false, digest: false },
+    Cell { name: "plain/bare", driver: Driver::Plain, judge: false, digest: false },
+];
 
-/// Runs the plan; how many events it took.
-fn run(plan: &Scenario, options: &RunOptions) -> u64 {
-    driver::run(plan, options).events
-}
-
-/// The cells of the comparison: both drivers, watched and not.
-fn cells() -> [(&'static str, RunOptions); 4] {
-    [
-        ("madsim/watched", options(Driver::Madsim, Observers::On)),
-        ("madsim/bare", options(Driver::Madsim, Observers::Off)),
-        ("plain/watched", options(Driver::Plain, Observers::On)),
-        ("plain/bare", options(Driver::Plain, Observers::Off)),
-    ]
-}
-
-/// Events per second, on one plan: the same events in every cell.
+/// Events per second: the same plans, and so the same events, in every cell.
 fn events(c: &mut Criterion) {
     for rate in RATES {
-        let plan = plan(rate, 1);
+        let scenario = scenario(rate);
         let mut group = c.benchmark_group(format!("events/{rate}-per-s"));
-        for (name, options) in cells() {
-            group.throughput(Throughput::Elements(run(&plan, &options)));
-            group.bench_with_input(BenchmarkId::from_parameter(name), &plan, |b, plan| {
-                b.iter(|| black_box(run(plan, &options)));
+        for cell in CELLS {
+            let runs: Vec<_> = (0..BATCH).map(|seed| ready(&scenario, seed, cell)).collect();
+            group.throughput(Throughput::Elements(runs.iter().map(run).sum()));
+            group.bench_function(BenchmarkId::from_parameter(cell.name), |b| {
+                b.iter(|| black_box(runs.iter().map(run).sum::<u64>()));
             });
         }
         group.finish();
     }
 }
 
-/// Seeds per second on one core, over many different plans as a search makes them.
+/// Seeds per second on one core. Making the plan and its thread is part of the price.
 fn seeds(c: &mut Criterion) {
     for rate in RATES {
+        let scenario = scenario(rate);
         let mut group = c.benchmark_group(format!("seeds/{rate}-per-s"));
-        group.throughput(Throughput::Elements(1));
-        for (name, options) in cells() {
-            // Seeds count up from 1 in every cell; making the plan is part of the price of a seed.
-            let mut seed = 0;
-            group.bench_function(BenchmarkId::from_parameter(name), |b| {
+        group.throughput(Throughput::Elements(BATCH));
+        for cell in CELLS.into_iter().take(2) {
+            group.bench_function(BenchmarkId::from_parameter(cell.name), |b| {
                 b.iter(|| {
-                    seed += 1;
-                    black_box(run(&plan(rate, seed), &options))
+                    for seed in 0..BATCH {
+                        let (plan, seed, options) = ready(&scenario, seed, cell);
+                        black_box(driver::run_apart(&plan, seed, &options).expect("the plan is sound"));
+                    }
                 });
             });
         }
@@ -122,7 +99,10 @@ fn seeds(c: &mut Criterion) {
 
 criterion_group! {
     name = chaos;
-    config = Criterion::default().sample_size(20).warm_up_time(Duration::from_secs(1));
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3));
     targets = events, seeds
 }
 criterion_main!(chaos);

@@ -60,6 +60,9 @@ pub struct Channel {
     pub started: bool,
     /// The peer holds this session, as far as known: it has not answered "no such session" to the own record.
     pub known: bool,
+    /// The own record has been said on this channel: until then the peer cannot tell what a ping is worth, so none is
+    /// sent.
+    said: bool,
     /// The newest role record of the peer on this channel.
     pub theirs: Option<RoleRecord>,
     /// The peer's view of the third instance, from its newest ping on this channel.
@@ -84,6 +87,7 @@ impl Channel {
             id: None,
             started: false,
             known: true,
+            said: false,
             theirs: None,
             other: None,
             opened: now,
@@ -115,6 +119,7 @@ impl Channel {
         self.id = None;
         self.started = false;
         self.known = true;
+        self.said = false;
         self.theirs = None;
         self.other = None;
         self.echo = None;
@@ -235,8 +240,13 @@ impl Common {
         if self.keeper.switching() && !cx.bug(Bug::RecordBeforeFlush) {
             return;
         }
-        if self.channel(peer).is_some_and(|c| c.id.is_some()) {
-            cx.transport.send(peer, self.session, self.keeper.n(), message, cx.out);
+        let n = self.keeper.n();
+        let session = self.session;
+        if let Some(channel) = self.channel_mut(peer)
+            && channel.id.is_some()
+        {
+            channel.said |= matches!(message, Message::Record { .. });
+            cx.transport.send(peer, session, n, message, cx.out);
         }
     }
 
@@ -428,7 +438,7 @@ impl Common {
         let owner = self.shared().owner;
         for i in 0..self.channels.len() {
             let channel = &mut self.channels[i];
-            if !channel.started || !(due || channel.prompt) {
+            if !channel.started || !channel.said || !(due || channel.prompt) {
                 continue;
             }
             channel.prompt = false;

@@ -58,6 +58,8 @@ pub struct RunOptions {
     pub crew: Arc<dyn Crew>,
     /// Let the oracle judge the run.
     pub judge: bool,
+    /// Keep the digest; without it [`Outcome::digest`] says nothing.
+    pub digest: bool,
 }
 
 impl Default for RunOptions {
@@ -73,6 +75,7 @@ impl Default for RunOptions {
             check_every: 64,
             crew: Arc::new(Product),
             judge: true,
+            digest: true,
         }
     }
 }

@@ -134,7 +134,9 @@ impl World {
 
     /// Lets an actor handle an event, and performs the effects.
     pub fn deliver(&mut self, actor: &mut Actor, node: NodeIndex, event: NodeEvent) {
-        self.watch.event(self.agenda.now(), node.0, event.code(), event.checksum());
+        if self.digest {
+            self.watch.event(self.agenda.now(), node.0, event.code(), event.checksum());
+        }
         match self.roster.client(node) {
             Some(client) => {
                 let input = self.show_client_event(client, event);
@@ -162,6 +164,7 @@ impl World {
         let process = &mut self.processes[node.index()];
         process.steps = process.steps.wrapping_add(1);
         let check = process.steps.is_multiple_of(self.check_every);
+        let digest = self.digest;
         let mut effects = std::mem::take(&mut self.effects);
         let result = guarded(|| {
             server.handle(now, input, &mut effects);
@@ -169,7 +172,7 @@ impl World {
             if check || effects.iter().any(state) {
                 server.check();
             }
-            (server.next_timeout(), server.fingerprint())
+            (server.next_timeout(), digest.then(|| server.fingerprint()))
         });
         match result {
             Ok((deadline, fingerprint)) => {
@@ -179,7 +182,9 @@ impl World {
                         break;
                     }
                 }
-                self.watch.fingerprint(node.0, fingerprint);
+                if let Some(fingerprint) = fingerprint {
+                    self.watch.fingerprint(node.0, fingerprint);
+                }
                 self.processes[node.index()].deadline =
                     deadline.filter(|_| self.running(node)).map(|at| at.0);
                 self.arm_timer(node);
@@ -196,7 +201,9 @@ impl World {
         let Actor::Client(process) = actor else { panic!("an instance on a client's node") };
         let mut effects = std::mem::take(&mut self.client_effects);
         process.handle(self.now(), input, &mut effects);
-        self.watch.fingerprint(node.0, process.fingerprint());
+        if self.digest {
+            self.watch.fingerprint(node.0, process.fingerprint());
+        }
         for effect in effects.drain(..) {
             self.client_effect(node, client, effect);
         }
