@@ -12,11 +12,3 @@ need() {
         exit 1
     fi
 }
-
-# can_run FILE: does this dbmsim have its command `run` yet? Placeholder until it does: a step that needs it is
-# skipped and says so; from then on it is never skipped.
-can_run() {
-    local help
-    help=$("$1" --help) || return 1
-    grep -Eq '^ +run\b' <<<"$help"
-}

@@ -190,13 +190,13 @@ fn a_transaction_lost_before_its_commit_is_known_to_be_rolled_back() {
 }
 
 #[test]
-fn a_call_without_an_answer_is_given_up_after_thirty_seconds() {
+fn a_call_without_an_answer_is_given_up_after_its_timeout() {
     let mut hand = Hand::new(writes());
     hand.connect();
     hand.until(|request| matches!(request, Request::Batch(..)));
     let sent = hand.now;
     let effects = hand.timeout();
-    assert_eq!(hand.now, sent + Time::secs(30));
+    assert_eq!(hand.now, sent + writes().call_timeout);
     let expected =
         [ClientEffect::Close(ClientConn(1)), ClientEffect::Unknown, ClientEffect::Connect(ClientConn(2), A)];
     assert_eq!(effects, expected);

@@ -52,6 +52,10 @@ impl Lab {
             let arrival = self.call(|network, cx| match event {
                 Event::Arrive { conn, generation, way } => network.arrive(cx, conn, generation, way),
                 Event::GiveUp { conn, hole, way } => network.give_up(cx, conn, hole, way),
+                Event::Probe { conn, probe, way } => {
+                    network.probe(cx, conn, probe, way);
+                    None
+                }
                 other => panic!("{other:?} is none of the network's"),
             });
             seen.extend(arrival.map(|arrival| (self.now(), arrival)));

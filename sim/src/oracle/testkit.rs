@@ -223,7 +223,7 @@ pub(super) struct Bench {
     pub(super) now: Time,
 }
 
-pub(super) const SESSION: SessionId = SessionId(0);
+pub(super) const SESSION: SessionId = crate::world::SESSION;
 
 impl Bench {
     pub(super) fn new(witness: bool) -> Self {
