@@ -27,7 +27,7 @@ enum Place {
         /// Partner or witness.
         part: Part,
         /// The session record, once it is read.
-        record: Option<(u64, Record)>,
+        record: Option<Box<(u64, Record)>>,
         /// The files of the copy, as far as they are read.
         image: Box<[Option<Vec<u8>>; 4]>,
         /// What peers have said already on the links that stand.
@@ -149,7 +149,7 @@ impl Instance {
                     self.opened(session, Place::Seat(Box::new(seat)), out);
                 }
                 Some(found) => {
-                    *record = Some(found);
+                    *record = Some(Box::new(found));
                     for kind in COPY_FILES {
                         let file = FileId { session, kind };
                         let ticket = Ticket::new(session, Area::Start, kind as u64);
@@ -166,7 +166,7 @@ impl Instance {
         }
         let [boot, log, data, double_write] = std::mem::take(&mut **image).map(Option::unwrap_or_default);
         let image = CopyImage { boot, log, data, double_write };
-        let (version, found) = record.take().expect("the record is read first");
+        let (version, found) = *record.take().expect("the record is read first");
         let database = std::mem::take(database);
         let refetch = found.undo.iter().flat_map(|u| u.pages.iter().copied()).collect();
         let Some(branches) = found.branches.clone() else {

@@ -17,6 +17,9 @@ use crate::types::{
 use crate::view::Status;
 use crate::wire::Header;
 
+mod failover;
+mod show;
+
 /// The role and what belongs to it.
 #[derive(Clone, Debug)]
 pub enum RoleData {
@@ -184,82 +187,6 @@ impl Partner {
         self.channel_down(cx, peer);
     }
 
-    /// A role record of a peer: START of the channel, or news. [FO-40, OQ-4.5, OQ-7, OQ-20]
-    fn record(&mut self, cx: &mut Cx<'_>, peer: InstanceId, theirs: &RoleRecord, log: Option<LogPosition>) {
-        let mine = *self.common.shared();
-        let first = self.common.channel(peer).is_some_and(|c| !c.started);
-        if let Some(channel) = self.common.channel_mut(peer) {
-            channel.start(theirs);
-            if !std::mem::replace(&mut channel.known, true) {
-                self.say_record(cx, peer);
-            }
-        }
-        if theirs.n > mine.n {
-            self.adopt(cx, theirs);
-            if peer == self.other && peer == theirs.owner {
-                self.expect_stream(log);
-            }
-            return;
-        }
-        if theirs.n < mine.n {
-            if !first {
-                self.say_record(cx, peer);
-            }
-            return;
-        }
-        if theirs.owner != mine.owner {
-            // Two owners of one n: neither yields. [OQ-7]
-            self.break_link(cx, peer);
-            return;
-        }
-        let claim = self.common.keeper.record().claim;
-        if peer == self.other
-            && peer == mine.owner
-            && let RoleData::Mirror(m) = &mut self.role
-            && m.claiming()
-            && !cx.bug(Bug::ClaimantFollows)
-        {
-            match claim {
-                Some(claimed) => self.renounce(cx, claimed),
-                // Only under a planted bug is a claim not in the record.
-                None => m.claim = Claim::No,
-            }
-            return;
-        }
-        let before = *self.common.shared();
-        self.common.adopt_settings(cx, peer, theirs);
-        let after = *self.common.shared();
-        self.settings_changed(cx, &before);
-        if peer != self.other {
-            if let RoleData::Mirror(m) = &mut self.role
-                && cx.bug(Bug::MirrorArmsItself)
-                && theirs.synchronized == after.synchronized
-                && let Some(channel) = self.common.channel(peer).and_then(|c| c.up())
-            {
-                m.arm(cx, &self.common, peer, theirs.synchronized.stamp, channel);
-            }
-            return;
-        }
-        let me = cx.me();
-        if let RoleData::Mirror(m) = &mut self.role
-            && mine.owner == self.other
-        {
-            if after.synchronized != before.synchronized {
-                m.disarm();
-            }
-            self.expect_stream(log);
-        }
-        debug_assert!(mine.owner == me || mine.owner == self.other, "the owner is a partner");
-    }
-
-    /// The principal has said where its log stands: reconciliation begins. [S-30, FO-41]
-    fn expect_stream(&mut self, log: Option<LogPosition>) {
-        if let RoleData::Mirror(m) = &mut self.role {
-            m.rejoin = if log.is_some() { Rejoin::Settling } else { Rejoin::Idle };
-            m.their_log = log;
-        }
-    }
-
     /// Settings have come from another instance: what hangs on them.
     pub fn settings_changed(&mut self, cx: &mut Cx<'_>, before: &RoleRecord) {
         let after = *self.common.shared();
@@ -279,74 +206,6 @@ impl Partner {
         {
             p.safety_changed();
         }
-    }
-
-    /// A record of a higher role sequence binds at once. Who was principal steps down; who is named owner is elected.
-    /// [OQ-4.5, Q-34]
-    fn adopt(&mut self, cx: &mut Cx<'_>, theirs: &RoleRecord) {
-        let before = *self.common.shared();
-        let mut adopted = *theirs;
-        if theirs.owner == cx.me() {
-            // Nobody but the owner says "synchronised" for n.
-            adopted.synchronized = Stamped::not_synchronized(theirs.n);
-        }
-        let adopt = |r: &mut crate::record::Record| {
-            r.shared = adopted;
-            r.claim = None;
-        };
-        if cx.bug(Bug::VolatileSequence) {
-            self.common.keeper.pretend(adopt);
-        } else {
-            self.common.keeper.change(cx.out, adopt);
-        }
-        let elected = if theirs.owner == cx.me() { Elected::Told } else { Elected::No };
-        self.become_mirror(cx, elected);
-        self.settings_changed(cx, &before);
-    }
-
-    /// The mirror, claiming, meets the principal it has given up: the claim goes back to it with n + 2, and n + 1
-    /// stays unused. [OQ-4.3 c]
-    fn renounce(&mut self, cx: &mut Cx<'_>, claimed: RoleSequence) {
-        cx.step(self.common.session, "claim.renounced");
-        let n = claimed.next();
-        let owner = self.other;
-        self.common.keeper.change(cx.out, |r| {
-            r.shared.n = n;
-            r.shared.owner = owner;
-            r.shared.synchronized = Stamped::not_synchronized(n);
-            r.claim = None;
-        });
-        self.become_mirror(cx, Elected::No);
-    }
-
-    /// The one way into the mirror role.
-    fn become_mirror(&mut self, cx: &mut Cx<'_>, elected: Elected) {
-        if let RoleData::Principal(p) = &mut self.role {
-            // Clients go first: from the issue of the record on nothing may be answered.
-            p.close(cx, &self.common, None);
-            if let Some(copy) = &mut self.copy {
-                copy.demote();
-            }
-            cx.message(self.common.session, 1480);
-        }
-        self.fail_statement(cx, 1438);
-        self.common.new_sequence(cx.now);
-        let mut mirror = Mirror::new(&self.common, cx.now);
-        mirror.elected = elected;
-        self.role = RoleData::Mirror(Box::new(mirror));
-    }
-
-    /// The one way into the principal role. [FO-21 … FO-24]
-    fn become_principal(&mut self, cx: &mut Cx<'_>) {
-        let redo = match &self.role {
-            RoleData::Mirror(m) => m.redo,
-            RoleData::Principal(_) => RedoPace::new(cx.now),
-        };
-        self.common.ping_now(cx.now);
-        let principal = Principal::new(&self.common, cx.now, Came::Switched, self.other, redo);
-        self.role = RoleData::Principal(Box::new(principal));
-        cx.message(self.common.session, 1480);
-        cx.step(self.common.session, "takeover");
     }
 
     /// Messages of a role, in the role sequence at hand. False: the link breaks.
@@ -474,29 +333,6 @@ impl Partner {
         let answer = if value { Message::SyncedOk { stamp } } else { Message::ExposeOk { stamp } };
         let version = self.common.keeper.version();
         self.common.send_when_durable(cx, version, self.other, answer);
-    }
-
-    /// The witness has recorded this instance as owner. [OQ-4.3 a]
-    fn granted(&mut self, cx: &mut Cx<'_>, claimed: RoleSequence) {
-        let RoleData::Mirror(m) = &mut self.role else { return };
-        let expected = self.common.keeper.record().claim.unwrap_or(self.common.n().next());
-        if !m.claiming() || claimed != expected || self.common.n() >= claimed {
-            return;
-        }
-        cx.step(self.common.session, "claim.granted");
-        let me = cx.me();
-        let failover_lsn = self.copy.as_ref().map(|c| c.hardened()).unwrap_or_default();
-        self.common.keeper.change(cx.out, |r| {
-            r.shared.n = claimed;
-            r.shared.owner = me;
-            r.shared.failover_lsn = failover_lsn;
-            r.shared.synchronized = Stamped::not_synchronized(claimed);
-            r.claim = None;
-        });
-        m.claim = Claim::No;
-        m.disarm();
-        m.elected = Elected::Granted;
-        self.common.new_sequence(cx.now);
     }
 
     /// Pages for the other partner's undo, once the own log is flushed up to them. [OQ-21, decisions]
@@ -662,148 +498,6 @@ impl Partner {
             RoleData::Mirror(_) => None,
         };
         self.common.ping(cx, grants, state);
-    }
-
-    /// Owner by somebody's record: acts once the other partner agrees or is lost. [OQ-4.5, TR-25]
-    fn complete_election(&mut self, cx: &mut Cx<'_>) {
-        let RoleData::Mirror(m) = &self.role else { return };
-        let Some(copy) = &self.copy else { return };
-        if self.common.keeper.switching() || copy.hardened() != copy.end_of_log() {
-            return;
-        }
-        let act = match m.elected {
-            Elected::No => false,
-            Elected::Granted => true,
-            Elected::Told => {
-                let patience = self.common.patience(cx.tuning());
-                self.common.channel(self.other).is_some_and(|c| {
-                    c.theirs.is_some_and(|r| r.n == self.common.n()) || c.lost(cx.now, patience)
-                })
-            }
-        };
-        if act {
-            self.become_principal(cx);
-        }
-    }
-
-    /// `mirroring_state` by the display rule. [ST-9]
-    fn state(&self, cx: &Cx<'_>) -> MirroringState {
-        if !self.common.connected(self.other) {
-            return MirroringState::Disconnected;
-        }
-        if self.common.shared().suspended.value {
-            return MirroringState::Suspended;
-        }
-        match &self.role {
-            RoleData::Principal(p) => p.state(cx.now, &self.common, cx.tuning().ping_interval),
-            RoleData::Mirror(m) => {
-                let full = self.common.shared().safety.value == crate::types::Safety::Full;
-                let shown = m.principal_state == Some(MirroringState::Synchronized);
-                if (full && m.synchronized && self.common.shared().synchronized.value) || (!full && shown) {
-                    MirroringState::Synchronized
-                } else {
-                    MirroringState::Synchronizing
-                }
-            }
-        }
-    }
-
-    /// `mirroring_witness_state` as this partner sees it. [ST-50 … ST-53]
-    fn witness_state(&self) -> Option<WitnessState> {
-        let witness = self.common.shared().witness.value.named()?;
-        Some(match self.common.channel(witness) {
-            Some(c) if c.up().is_some() => WitnessState::Connected,
-            Some(_) => WitnessState::Disconnected,
-            None => WitnessState::Unknown,
-        })
-    }
-
-    fn role_now(&self) -> Role {
-        match &self.role {
-            RoleData::Principal(_) => Role::Principal,
-            RoleData::Mirror(_) => Role::Mirror,
-        }
-    }
-
-    /// Reports what has changed in the views, one permitted transition at a time, and the numbered events. [TR-*, EV-*]
-    fn show(&mut self, cx: &mut Cx<'_>) {
-        // Views never show what is not durable yet. [P-1]
-        if self.common.keeper.switching() {
-            return;
-        }
-        let role = self.role_now();
-        let state = self.state(cx);
-        let witness = self.witness_state();
-        let serving = match &self.role {
-            RoleData::Principal(p) => p.serving,
-            RoleData::Mirror(_) => false,
-        };
-        let status = Status {
-            role: Some(role),
-            state: Some(state),
-            n: self.common.n(),
-            witness,
-            safety: self.common.shared().safety.value,
-            serving,
-        };
-        if self.status == Some(status) {
-            return;
-        }
-        let session = self.common.session;
-        let before = self.shown;
-        let witness_before = self.status.and_then(|s| s.witness);
-        let n = status.n;
-        // A zero-length SYNCHRONIZING is visible. [states.md section 4]
-        if let Some((was_role, MirroringState::Disconnected | MirroringState::Suspended)) = before
-            && state == MirroringState::Synchronized
-        {
-            let through = (role, MirroringState::Synchronizing);
-            let from = Some((was_role, before.expect("matched").1));
-            cx.out.push(Effect::Notice(Notice::State { session, from, to: through, n }));
-            self.shown = Some(through);
-        }
-        if self.shown != Some((role, state)) {
-            cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: (role, state), n }));
-            self.shown = Some((role, state));
-        }
-        cx.out.push(Effect::Notice(Notice::Status { session, status }));
-        self.status = Some(status);
-        let lost_quorum = self.was_serving && !serving && role == Role::Principal;
-        self.was_serving = serving;
-        let changed = before != self.shown;
-        let witness_up = witness == Some(WitnessState::Connected);
-        let witness_was_up = witness_before == Some(WitnessState::Connected);
-        let took_over = before.is_some_and(|(r, _)| r == Role::Mirror) && role == Role::Principal;
-        if took_over {
-            self.event(cx, 8);
-        }
-        match (role, state) {
-            (Role::Principal, MirroringState::Synchronized) if changed || witness_up != witness_was_up => {
-                self.event(cx, if witness_up { 1 } else { 2 });
-            }
-            (Role::Mirror, MirroringState::Synchronized) if changed || witness_up != witness_was_up => {
-                self.event(cx, if witness_up { 3 } else { 4 });
-            }
-            (Role::Mirror, MirroringState::Synchronizing) if changed => self.event(cx, 11),
-            (Role::Mirror, MirroringState::Disconnected) if changed && before.is_some() => self.event(cx, 5),
-            (Role::Principal, MirroringState::Disconnected) if changed && before.is_some() => {
-                if !took_over {
-                    self.event(cx, 6);
-                }
-            }
-            (_, MirroringState::Suspended) if changed => self.event(cx, 9),
-            _ => {}
-        }
-        if lost_quorum {
-            self.event(cx, 10);
-        } else if serving && state == MirroringState::Disconnected && changed {
-            self.event(cx, 12);
-        }
-    }
-
-    fn event(&mut self, cx: &mut Cx<'_>, number: u8) {
-        let previous = std::mem::replace(&mut self.last_event, number);
-        cx.out.push(Effect::Notice(Notice::Event { session: self.common.session, number, previous }));
     }
 
     /// When [`Partner::advance`] has something to do.

@@ -290,16 +290,10 @@ mod tests {
             for (txn, key, what) in steps {
                 let (txn, key) = (TxnId(txn), Key(key));
                 let waiting = locks.waits.contains_key(&txn);
-                match what {
-                    0 if !waiting => { locks.release(txn); }
-                    1 => { locks.release(txn); }
-                    2 | 3 if !waiting => {
-                        if locks.acquire(txn, key, Mode::Shared) == Granted::Deadlock { locks.release(txn); }
-                    }
-                    _ if !waiting => {
-                        if locks.acquire(txn, key, Mode::Exclusive) == Granted::Deadlock { locks.release(txn); }
-                    }
-                    _ => {}
+                let mode = if what < 4 { Mode::Shared } else { Mode::Exclusive };
+                let asks = what >= 2 && !waiting;
+                if what == 1 || (what == 0 && !waiting) || (asks && locks.acquire(txn, key, mode) == Granted::Deadlock) {
+                    locks.release(txn);
                 }
                 locks.check();
                 proptest::prop_assert_eq!(stuck(&locks), None);

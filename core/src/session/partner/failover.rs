@@ -1,0 +1,202 @@
+//! Role records and role switches: who learns of whom, who claims, who steps down. Every way into a role ends in
+//! [`Partner::become_mirror`] or [`Partner::become_principal`]. [FO-4, FO-20 … FO-25, FO-40, OQ-4.3, OQ-4.5, OQ-7]
+
+use super::super::mirror::RedoPace;
+use super::*;
+
+impl Partner {
+    /// A role record of a peer: START of the channel, or news. [FO-40, OQ-4.5, OQ-7, OQ-20]
+    pub(super) fn record(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: InstanceId,
+        theirs: &RoleRecord,
+        log: Option<LogPosition>,
+    ) {
+        let mine = *self.common.shared();
+        let first = self.common.channel(peer).is_some_and(|c| !c.started);
+        if let Some(channel) = self.common.channel_mut(peer) {
+            channel.start(theirs);
+            if !std::mem::replace(&mut channel.known, true) {
+                self.say_record(cx, peer);
+            }
+        }
+        if theirs.n > mine.n {
+            self.adopt(cx, theirs);
+            if peer == self.other && peer == theirs.owner {
+                self.expect_stream(log);
+            }
+            return;
+        }
+        if theirs.n < mine.n {
+            if !first {
+                self.say_record(cx, peer);
+            }
+            return;
+        }
+        if theirs.owner != mine.owner {
+            // Two owners of one n: neither yields. [OQ-7]
+            self.break_link(cx, peer);
+            return;
+        }
+        let claim = self.common.keeper.record().claim;
+        if peer == self.other
+            && peer == mine.owner
+            && let RoleData::Mirror(m) = &mut self.role
+            && m.claiming()
+            && !cx.bug(Bug::ClaimantFollows)
+        {
+            match claim {
+                Some(claimed) => self.renounce(cx, claimed),
+                // Only under a planted bug is a claim not in the record.
+                None => m.claim = Claim::No,
+            }
+            return;
+        }
+        let before = *self.common.shared();
+        self.common.adopt_settings(cx, peer, theirs);
+        let after = *self.common.shared();
+        self.settings_changed(cx, &before);
+        if peer != self.other {
+            if let RoleData::Mirror(m) = &mut self.role
+                && cx.bug(Bug::MirrorArmsItself)
+                && theirs.synchronized == after.synchronized
+                && let Some(channel) = self.common.channel(peer).and_then(|c| c.up())
+            {
+                m.arm(cx, &self.common, peer, theirs.synchronized.stamp, channel);
+            }
+            return;
+        }
+        let me = cx.me();
+        if let RoleData::Mirror(m) = &mut self.role
+            && mine.owner == self.other
+        {
+            if after.synchronized != before.synchronized {
+                m.disarm();
+            }
+            self.expect_stream(log);
+        }
+        debug_assert!(mine.owner == me || mine.owner == self.other, "the owner is a partner");
+    }
+
+    /// The principal has said where its log stands: reconciliation begins. [S-30, FO-41]
+    pub(super) fn expect_stream(&mut self, log: Option<LogPosition>) {
+        if let RoleData::Mirror(m) = &mut self.role {
+            m.rejoin = if log.is_some() { Rejoin::Settling } else { Rejoin::Idle };
+            m.their_log = log;
+        }
+    }
+
+    /// A record of a higher role sequence binds at once. Who was principal steps down; who is named owner is elected.
+    /// [OQ-4.5, Q-34]
+    pub(super) fn adopt(&mut self, cx: &mut Cx<'_>, theirs: &RoleRecord) {
+        let before = *self.common.shared();
+        let mut adopted = *theirs;
+        if theirs.owner == cx.me() {
+            // Nobody but the owner says "synchronised" for n.
+            adopted.synchronized = Stamped::not_synchronized(theirs.n);
+        }
+        let adopt = |r: &mut crate::record::Record| {
+            r.shared = adopted;
+            r.claim = None;
+        };
+        if cx.bug(Bug::VolatileSequence) {
+            self.common.keeper.pretend(adopt);
+        } else {
+            self.common.keeper.change(cx.out, adopt);
+        }
+        let elected = if theirs.owner == cx.me() { Elected::Told } else { Elected::No };
+        self.become_mirror(cx, elected);
+        self.settings_changed(cx, &before);
+    }
+
+    /// The mirror, claiming, meets the principal it has given up: the claim goes back to it with n + 2, and n + 1
+    /// stays unused. [OQ-4.3 c]
+    pub(super) fn renounce(&mut self, cx: &mut Cx<'_>, claimed: RoleSequence) {
+        cx.step(self.common.session, "claim.renounced");
+        let n = claimed.next();
+        let owner = self.other;
+        self.common.keeper.change(cx.out, |r| {
+            r.shared.n = n;
+            r.shared.owner = owner;
+            r.shared.synchronized = Stamped::not_synchronized(n);
+            r.claim = None;
+        });
+        self.become_mirror(cx, Elected::No);
+    }
+
+    /// The one way into the mirror role.
+    pub(super) fn become_mirror(&mut self, cx: &mut Cx<'_>, elected: Elected) {
+        if let RoleData::Principal(p) = &mut self.role {
+            // Clients go first: from the issue of the record on nothing may be answered.
+            p.close(cx, &self.common, None);
+            if let Some(copy) = &mut self.copy {
+                copy.demote();
+            }
+            cx.message(self.common.session, 1480);
+        }
+        self.fail_statement(cx, 1438);
+        self.common.new_sequence(cx.now);
+        let mut mirror = Mirror::new(&self.common, cx.now);
+        mirror.elected = elected;
+        self.role = RoleData::Mirror(Box::new(mirror));
+    }
+
+    /// The one way into the principal role. [FO-21 … FO-24]
+    pub(super) fn become_principal(&mut self, cx: &mut Cx<'_>) {
+        let redo = match &self.role {
+            RoleData::Mirror(m) => m.redo,
+            RoleData::Principal(_) => RedoPace::new(cx.now),
+        };
+        self.common.ping_now(cx.now);
+        let principal = Principal::new(&self.common, cx.now, Came::Switched, self.other, redo);
+        self.role = RoleData::Principal(Box::new(principal));
+        cx.message(self.common.session, 1480);
+        cx.step(self.common.session, "takeover");
+    }
+
+    /// The witness has recorded this instance as owner. [OQ-4.3 a]
+    pub(super) fn granted(&mut self, cx: &mut Cx<'_>, claimed: RoleSequence) {
+        let RoleData::Mirror(m) = &mut self.role else { return };
+        let expected = self.common.keeper.record().claim.unwrap_or(self.common.n().next());
+        if !m.claiming() || claimed != expected || self.common.n() >= claimed {
+            return;
+        }
+        cx.step(self.common.session, "claim.granted");
+        let me = cx.me();
+        let failover_lsn = self.copy.as_ref().map(|c| c.hardened()).unwrap_or_default();
+        self.common.keeper.change(cx.out, |r| {
+            r.shared.n = claimed;
+            r.shared.owner = me;
+            r.shared.failover_lsn = failover_lsn;
+            r.shared.synchronized = Stamped::not_synchronized(claimed);
+            r.claim = None;
+        });
+        m.claim = Claim::No;
+        m.disarm();
+        m.elected = Elected::Granted;
+        self.common.new_sequence(cx.now);
+    }
+
+    /// Owner by somebody's record: acts once the other partner agrees or is lost. [OQ-4.5, TR-25]
+    pub(super) fn complete_election(&mut self, cx: &mut Cx<'_>) {
+        let RoleData::Mirror(m) = &self.role else { return };
+        let Some(copy) = &self.copy else { return };
+        if self.common.keeper.switching() || copy.hardened() != copy.end_of_log() {
+            return;
+        }
+        let act = match m.elected {
+            Elected::No => false,
+            Elected::Granted => true,
+            Elected::Told => {
+                let patience = self.common.patience(cx.tuning());
+                self.common.channel(self.other).is_some_and(|c| {
+                    c.theirs.is_some_and(|r| r.n == self.common.n()) || c.lost(cx.now, patience)
+                })
+            }
+        };
+        if act {
+            self.become_principal(cx);
+        }
+    }
+}
