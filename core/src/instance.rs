@@ -221,7 +221,11 @@ impl Instance {
             return;
         }
         let mut events = std::mem::take(&mut self.events);
+        // A partner goes on after each message by itself; once more is needed only after it has done something.
+        let quiet = out.len();
+        let mut advanced = true;
         for event in events.drain(..) {
+            advanced &= matches!(event, TransportEvent::Message { .. });
             let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
             match event {
                 TransportEvent::Up { peer, channel } => {
@@ -255,16 +259,24 @@ impl Instance {
                 TransportEvent::Message { peer, header, message } => {
                     match self.places.get_mut(&header.session) {
                         Some(Place::Partner(p)) => p.message(cx, peer, header, message),
-                        Some(Place::Seat(s)) => s.message(cx, peer, header, message),
+                        Some(Place::Seat(s)) => {
+                            s.message(cx, peer, header, message);
+                            advanced = false;
+                        }
                         Some(Place::Loading { early, .. }) => early.push((peer, header, message)),
                         Some(Place::Broken) => {}
-                        None => self.stranger(peer, header.session, message, out),
+                        None => {
+                            self.stranger(peer, header.session, message, out);
+                            advanced = false;
+                        }
                     }
                 }
             }
         }
         self.events = events;
-        self.advance_all(out);
+        if !advanced || out.len() != quiet {
+            self.advance_all(out);
+        }
     }
 
     /// A message for a session that is not here: only SET WITNESS may create one. [OQ-1, OQ-16]

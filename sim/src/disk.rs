@@ -12,6 +12,9 @@ use dbm_core::io::{DiskOp, DiskResult, Durability, FileId, SECTOR_BYTES, Ticket}
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// A file grows by at least so much memory at a time; what is not used costs nothing.
+const GROWTH_BYTES: usize = 256 << 10;
+
 #[derive(Clone, Debug)]
 struct Write {
     offset: usize,
@@ -292,6 +295,9 @@ impl File {
 fn overwrite(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     let end = offset + bytes.len();
     if content.len() < end {
+        if content.capacity() < end {
+            content.reserve(GROWTH_BYTES);
+        }
         content.resize(end, 0);
     }
     content[offset..end].copy_from_slice(bytes);

@@ -6,13 +6,49 @@ use super::reconcile::Rejoin;
 use crate::bugs::Bug;
 use crate::message::{ChannelId, LogPosition, Message, Stamp};
 use crate::record::Version;
-use crate::storage::Copy;
+use crate::storage::{BLOCK_BYTES_MAX, Copy};
 use crate::types::{InstanceId, Instant, Lsn, Micros, MirroringState, Safety};
 
 /// Redo runs at most this far ahead of its rate, in bytes.
 const REDO_BURST_BYTES: u64 = 256 << 10;
 /// A redo queue that its rate holds back is looked at again after this time.
 const REDO_PAUSE: Micros = Micros::from_millis(2);
+
+/// Redo of what is hardened, oldest record first, at its rate; it never delays hardening. A mirror redoes so all the
+/// time, and a new principal finishes so before it opens. [S-43, P-12, FO-22, FO-72]
+#[derive(Clone, Copy, Debug)]
+pub struct RedoPace {
+    /// Bytes that may be redone now.
+    credit: u64,
+    /// Up to when credit has been earned.
+    at: Instant,
+}
+
+impl RedoPace {
+    /// Full credit.
+    pub fn new(now: Instant) -> Self {
+        RedoPace { credit: REDO_BURST_BYTES, at: now }
+    }
+
+    /// Redoes what the rate allows.
+    pub fn step(&mut self, cx: &Cx<'_>, copy: &mut Copy) {
+        let earned = cx.now.since(self.at).0.saturating_mul(cx.tuning().redo_bytes_per_s) / 1_000_000;
+        if earned > 0 {
+            self.credit = (self.credit + earned).min(REDO_BURST_BYTES);
+            self.at = cx.now;
+        }
+        if copy.redone() < copy.hardened() && self.credit > 0 {
+            let applied = copy.redo(self.credit as usize);
+            self.credit = self.credit.saturating_sub(applied.bytes as u64);
+        }
+    }
+
+    /// When credit has come back for what waits.
+    pub fn next_timeout(&self, now: Instant, copy: &Copy) -> Option<Instant> {
+        (copy.redone() < copy.hardened() && self.credit < BLOCK_BYTES_MAX as u64)
+            .then(|| self.at.max(now) + REDO_PAUSE)
+    }
+}
 
 /// An open claim. [OQ-4.3]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +94,8 @@ pub struct Mirror {
     acked: Lsn,
     /// A flush of the fetched pages was asked for.
     pub flushing_pages: bool,
-    redo_credit: u64,
-    redo_at: Instant,
+    /// Redo and its rate.
+    pub redo: RedoPace,
 }
 
 impl Mirror {
@@ -79,8 +115,7 @@ impl Mirror {
             synchronized: false,
             acked: Lsn::ZERO,
             flushing_pages: false,
-            redo_credit: REDO_BURST_BYTES,
-            redo_at: now,
+            redo: RedoPace::new(now),
         }
     }
 
@@ -178,20 +213,6 @@ impl Mirror {
     /// A new stream begins at `from`: what lies below is known to the principal.
     pub fn stream_from(&mut self, from: Lsn) {
         self.acked = from;
-    }
-
-    /// Redo at its rate, oldest record first. Redo never delays hardening. [S-43, P-12, FO-72]
-    pub fn redo(&mut self, cx: &mut Cx<'_>, copy: &mut Copy) {
-        let rate = cx.tuning().redo_bytes_per_s;
-        let earned = cx.now.since(self.redo_at).0.saturating_mul(rate) / 1_000_000;
-        if earned > 0 {
-            self.redo_credit = (self.redo_credit + earned).min(REDO_BURST_BYTES);
-            self.redo_at = cx.now;
-        }
-        if copy.redone() < copy.hardened() && self.redo_credit > 0 {
-            let applied = copy.redo(self.redo_credit as usize);
-            self.redo_credit = self.redo_credit.saturating_sub(applied.bytes as u64);
-        }
     }
 
     /// Everything received is on the disk and redone.
@@ -296,9 +317,7 @@ impl Mirror {
 
     /// When redo or the claim wants a turn.
     pub fn next_timeout(&self, now: Instant, copy: Option<&Copy>) -> Option<Instant> {
-        let redo = copy
-            .filter(|c| c.redone() < c.hardened() && self.redo_credit == 0)
-            .map(|_| self.redo_at.max(now) + REDO_PAUSE);
+        let redo = copy.and_then(|c| self.redo.next_timeout(now, c));
         let claim = match self.claim {
             Claim::Asked(_, again) => Some(again),
             Claim::No | Claim::Recording(_) | Claim::Queried(_) => None,

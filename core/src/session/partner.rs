@@ -1,7 +1,7 @@
 //! A partner of a session: its copy, its channels, and the one place where its role changes.
 
 use super::channel::{Common, Cx, Received};
-use super::mirror::{Claim, Elected, Mirror};
+use super::mirror::{Claim, Elected, Mirror, RedoPace};
 use super::principal::{Came, Principal, Stage, Sync};
 use super::reconcile::Rejoin;
 use super::statements::Ongoing;
@@ -62,7 +62,7 @@ impl Partner {
         let role = if shared.owner == me {
             cx.message(session, 1445);
             let came = if cx.bug(Bug::ExposedAfterRestart) { Came::Switched } else { Came::Restarted };
-            RoleData::Principal(Box::new(Principal::new(&common, cx.now, came, other)))
+            RoleData::Principal(Box::new(Principal::new(&common, cx.now, came, other, RedoPace::new(cx.now))))
         } else {
             cx.message(session, 1444);
             RoleData::Mirror(Box::new(Mirror::new(&common, cx.now)))
@@ -338,8 +338,12 @@ impl Partner {
 
     /// The one way into the principal role. [FO-21 … FO-24]
     fn become_principal(&mut self, cx: &mut Cx<'_>) {
+        let redo = match &self.role {
+            RoleData::Mirror(m) => m.redo,
+            RoleData::Principal(_) => RedoPace::new(cx.now),
+        };
         self.common.ping_now(cx.now);
-        let principal = Principal::new(&self.common, cx.now, Came::Switched, self.other);
+        let principal = Principal::new(&self.common, cx.now, Came::Switched, self.other, redo);
         self.role = RoleData::Principal(Box::new(principal));
         cx.message(self.common.session, 1480);
         cx.step(self.common.session, "takeover");
@@ -590,7 +594,7 @@ impl Partner {
                     Stage::Redo => {
                         // After a switch the rest of the redo queue comes first; a recovered copy has none.
                         if !Mirror::redo_finished(copy) {
-                            copy.redo(usize::MAX);
+                            p.redo.step(cx, copy);
                         }
                         if Mirror::redo_finished(copy) && !self.common.keeper.switching() {
                             let n = self.common.n();
@@ -623,7 +627,7 @@ impl Partner {
                     Stage::Ready => {}
                 },
                 RoleData::Mirror(m) => {
-                    m.redo(cx, copy);
+                    m.redo.step(cx, copy);
                     m.reconcile(cx, &mut self.common, copy, self.other);
                     m.finish_undo(cx, &mut self.common, copy);
                     if let Some(witness) = witness {
@@ -808,6 +812,11 @@ impl Partner {
         match &self.role {
             RoleData::Principal(p) => {
                 at = p.next_timeout(now, &self.common).map_or(at, |t| at.min(t));
+                if p.stage == Stage::Redo
+                    && let Some(copy) = &self.copy
+                {
+                    at = p.redo.next_timeout(now, copy).map_or(at, |t| at.min(t));
+                }
             }
             RoleData::Mirror(m) => {
                 at = m.next_timeout(now, self.copy.as_ref()).map_or(at, |t| at.min(t));

@@ -9,6 +9,7 @@
 //! [`Principal::confirm`] is the only function that tells a client "committed". [S-64 … S-70]
 
 use super::channel::{Common, Cx};
+use super::mirror::RedoPace;
 use super::quorum;
 use crate::bugs::Bug;
 use crate::io::{ClientEvent, ConnId, Effect, Notice, Op, Reply, Request};
@@ -90,6 +91,8 @@ pub struct Principal {
     since: Instant,
     /// Progress of the copy.
     pub stage: Stage,
+    /// Redo of what the former mirror had queued.
+    pub redo: RedoPace,
     /// Leases: until when this instance may serve through the partner, and through the witness. [OQ-3.1]
     leases: [Option<Instant>; 2],
     /// One other instance has durably answered "not synchronised" since the last restart and the last SYNCED: commits
@@ -134,11 +137,12 @@ pub enum Came {
 
 impl Principal {
     /// Principal from now on; the copy still has to be opened.
-    pub fn new(common: &Common, now: Instant, came: Came, other: InstanceId) -> Self {
+    pub fn new(common: &Common, now: Instant, came: Came, other: InstanceId, redo: RedoPace) -> Self {
         let alone = crate::types::Micros::from_secs(u64::from(common.period_s()));
         Principal {
             since: now,
             stage: Stage::Redo,
+            redo,
             leases: [None; 2],
             exposed: came == Came::Switched,
             expose: None,

@@ -309,10 +309,15 @@ impl Copy {
     /// The first block to keep when `upto` is the newest checkpoint record the boot record may name: the beginning of
     /// the checkpoint before the newest that both this copy and the other partner hold. [S-48, INV-8]
     fn truncation_point(&self, upto: Lsn) -> Lsn {
+        let needed = self.needed_from(upto);
+        needed.map_or(self.log_start(), |lsn| self.log.block_start(lsn).max(self.log_start()))
+    }
+
+    /// The first record to keep by the same rule, if it is known.
+    fn needed_from(&self, upto: Lsn) -> Option<Lsn> {
         let held =
             |c: &&CheckpointMark| c.record <= upto && (self.follows || c.record < self.mirror_hardened);
-        let before = self.checkpoints.iter().rev().filter(held).nth(1);
-        before.map_or(self.log_start(), |c| self.log.block_start(c.min_lsn).max(self.log_start()))
+        self.checkpoints.iter().rev().filter(held).nth(1).map(|c| c.min_lsn)
     }
 
     /// Rewrites the boot record when that frees a virtual log file, as when the mirror has caught up.
@@ -321,6 +326,10 @@ impl Copy {
             return;
         }
         let boot = *self.boot.durable();
+        // The block of a record lies in the same virtual log file, so most often nothing has to be searched.
+        if self.needed_from(boot.checkpoint).is_none_or(|lsn| lsn.vlf() <= boot.log_start.vlf()) {
+            return;
+        }
         let log_start = self.truncation_point(boot.checkpoint);
         if log_start.vlf() > boot.log_start.vlf() {
             self.boot.put(Boot { log_start, ..boot }, Purpose::Truncate);

@@ -98,7 +98,9 @@ impl Scene {
     fn pass(&mut self, me: Option<NodeIndex>) {
         let step = self.world().next();
         let now = self.base + Duration::from_micros(self.world().now().0);
-        if let Some(ahead) = now.checked_sub(self.time.elapsed()) {
+        if let Some(ahead) = now.checked_sub(self.time.elapsed())
+            && !ahead.is_zero()
+        {
             self.time.advance(ahead);
         }
         self.turn = match step {

@@ -30,19 +30,20 @@ struct Model<'a> {
     accounts: u32,
     logs: &'a Logs,
     rows: BTreeMap<Key, Vec<u8>>,
+    start: Vec<u8>,
     /// Rows whose content the model cannot know any more.
     blurred: Vec<Key>,
     sum: i64,
 }
 
 impl Model<'_> {
-    fn get(&self, key: Key) -> Vec<u8> {
+    fn get(&self, key: Key) -> &[u8] {
         match self.rows.get(&key) {
-            Some(row) => row.clone(),
+            Some(row) => row,
             None => match self.logs.base_row(key.0) {
-                Some(row) => row.to_vec(),
-                None if key.0 < self.accounts => Value::number(ACCOUNT_START).0,
-                None => Vec::new(),
+                Some(row) => row,
+                None if key.0 < self.accounts => &self.start,
+                None => &[],
             },
         }
     }
@@ -58,12 +59,18 @@ impl Model<'_> {
     fn apply(&mut self, op: &Op) {
         let key = op.key();
         let before = self.get(key);
+        let number = if key.0 < self.accounts || matches!(op, Op::Add(..)) {
+            Value(before.to_vec()).as_number()
+        } else {
+            0
+        };
         let after = match op {
             Op::Read(_) => return,
             Op::Write(_, value) => value.0[..value.0.len().min(Value::MAX)].to_vec(),
-            Op::Add(_, amount) => Value::number(Value(before.clone()).as_number().wrapping_add(*amount)).0,
+            Op::Add(_, amount) => Value::number(number.wrapping_add(*amount)).0,
             Op::Append(_, element) => {
-                let mut list = before.clone();
+                let mut list = Vec::with_capacity(before.len() + 4);
+                list.extend_from_slice(before);
                 list.extend_from_slice(&element.to_le_bytes());
                 if list.len() > Value::MAX && self.knows(key) {
                     self.blurred.push(key);
@@ -72,9 +79,12 @@ impl Model<'_> {
             }
         };
         if key.0 < self.accounts {
-            self.sum += Value(after.clone()).as_number() - Value(before).as_number();
+            let after = Value(after);
+            self.sum += after.as_number() - number;
+            self.rows.insert(key, after.0);
+        } else {
+            self.rows.insert(key, after);
         }
-        self.rows.insert(key, after);
     }
 }
 
@@ -112,7 +122,8 @@ pub(super) fn finish(
     let mut readers = readers.into_iter().peekable();
     let mut floating: Vec<(&Txn, usize, usize)> = Vec::new();
     let mut placed: Vec<Placed> = Vec::new();
-    let mut model = Model { accounts, logs, rows: BTreeMap::new(), blurred: Vec::new(), sum: 0 };
+    let start = Value::number(ACCOUNT_START).0;
+    let mut model = Model { accounts, logs, rows: BTreeMap::new(), blurred: Vec::new(), sum: 0, start };
 
     for place in 0..=certificate.order.len() {
         while let Some((_, upto, txn)) = readers.next_if(|(from, _, _)| *from == place) {
@@ -213,7 +224,7 @@ fn judge_reader(end: Time, txn: &Txn, model: &Model<'_>, report: &mut Report) {
     report.held(Premise::ReaderPlaced);
     for (op, seen) in &txn.ops {
         if !model.fits(op, seen.as_ref()) {
-            misread(end, txn, op, seen.as_ref(), &model.get(op.key()), report);
+            misread(end, txn, op, seen.as_ref(), model.get(op.key()), report);
         }
     }
 }
@@ -228,7 +239,7 @@ fn judge_writer(end: Time, txn: &Txn, model: &mut Model<'_>, report: &mut Report
     report.held(if confirmed { Premise::WriterPlaced } else { Premise::UnknownPlaced });
     for (op, seen) in &txn.ops {
         if confirmed && !model.fits(op, seen.as_ref()) {
-            misread(end, txn, op, seen.as_ref(), &model.get(op.key()), report);
+            misread(end, txn, op, seen.as_ref(), model.get(op.key()), report);
         }
         model.apply(op);
     }

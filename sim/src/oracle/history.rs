@@ -4,6 +4,7 @@ use crate::observe::ClientId;
 use dbm_core::io::{Op, Reply, Request};
 use dbm_core::types::{Branch, InstanceId, Lsn, TxnId, Value};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// How a transaction ended, as its client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +78,12 @@ impl History {
 
     pub(super) fn begun(&mut self, client: ClientId, id: TxnId) {
         self.step += 1;
-        if self.by_id.contains_key(&id) {
-            return;
-        }
-        self.give_up(client);
         let i = self.txns.len();
+        match self.by_id.entry(id) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => place.insert(i),
+        };
+        self.give_up(client);
         self.txns.push(Txn {
             id,
             client,
@@ -91,7 +93,6 @@ impl History {
             commit_called: false,
             writes: false,
         });
-        self.by_id.insert(id, i);
         self.clients.entry(client).or_default().current = Some(i);
     }
 
