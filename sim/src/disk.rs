@@ -12,6 +12,9 @@ use dbm_core::io::{DiskOp, DiskResult, Durability, FileId, SECTOR_BYTES, Ticket}
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// A disk has room for files of this length; a write beyond fails.
+const FILE_BYTES_MAX: usize = 256 << 20;
+
 #[derive(Clone, Debug)]
 struct Write {
     offset: usize,
@@ -167,10 +170,16 @@ impl Disk {
             DiskOp::Write { offset, bytes, durability, .. } => {
                 let write = Write { offset: offset as usize, bytes };
                 match durability {
-                    Durability::Cached => file.cached.push(write),
-                    Durability::Through => file.harden_through(write, hardened),
+                    _ if !write.fits() => DiskResult::Failed,
+                    Durability::Cached => {
+                        file.cached.push(write);
+                        DiskResult::Done
+                    }
+                    Durability::Through => {
+                        file.harden_through(write, hardened);
+                        DiskResult::Done
+                    }
                 }
-                DiskResult::Done
             }
             DiskOp::Flush { .. } => {
                 for write in std::mem::take(&mut file.cached) {
@@ -193,7 +202,7 @@ impl Disk {
                     DiskOp::ReadAll { .. } | DiskOp::Flush { .. } => None,
                 });
             let mut writes = std::mem::take(&mut file.cached);
-            writes.extend(in_flight);
+            writes.extend(in_flight.filter(Write::fits));
             file.last_at = 0;
             file.held = false;
             for write in writes {
@@ -225,6 +234,12 @@ impl Disk {
                 self.arm(agenda, index);
             }
         }
+    }
+}
+
+impl Write {
+    fn fits(&self) -> bool {
+        self.offset.checked_add(self.bytes.len()).is_some_and(|end| end <= FILE_BYTES_MAX)
     }
 }
 
