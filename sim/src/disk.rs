@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// A file grows by at least so much memory at a time; what is not used costs nothing.
 const GROWTH_BYTES: usize = 256 << 10;
+/// A disk has room for files of this length; a write beyond fails.
+const FILE_BYTES_MAX: usize = 256 << 20;
 
 #[derive(Clone, Debug)]
 struct Write {
@@ -170,10 +172,16 @@ impl Disk {
             DiskOp::Write { offset, bytes, durability, .. } => {
                 let write = Write { offset: offset as usize, bytes };
                 match durability {
-                    Durability::Cached => file.cached.push(write),
-                    Durability::Through => file.harden_through(write, hardened),
+                    _ if !write.fits() => DiskResult::Failed,
+                    Durability::Cached => {
+                        file.cached.push(write);
+                        DiskResult::Done
+                    }
+                    Durability::Through => {
+                        file.harden_through(write, hardened);
+                        DiskResult::Done
+                    }
                 }
-                DiskResult::Done
             }
             DiskOp::Flush { .. } => {
                 for write in std::mem::take(&mut file.cached) {
@@ -196,7 +204,7 @@ impl Disk {
                     DiskOp::ReadAll { .. } | DiskOp::Flush { .. } => None,
                 });
             let mut writes = std::mem::take(&mut file.cached);
-            writes.extend(in_flight);
+            writes.extend(in_flight.filter(Write::fits));
             file.last_at = 0;
             file.held = false;
             for write in writes {
@@ -228,6 +236,12 @@ impl Disk {
                 self.arm(agenda, index);
             }
         }
+    }
+}
+
+impl Write {
+    fn fits(&self) -> bool {
+        self.offset.checked_add(self.bytes.len()).is_some_and(|end| end <= FILE_BYTES_MAX)
     }
 }
 

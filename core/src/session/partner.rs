@@ -451,7 +451,11 @@ impl Partner {
                         // No block of the branch may exist before the record names it. [OQ-68]
                         if self.common.keeper.is_durable(version) {
                             copy.promote();
-                            copy.open_branch(branch);
+                            if cx.bug(Bug::NoLogBranch) && copy.branches().last().0 == branch {
+                                copy.continue_branch();
+                            } else {
+                                copy.open_branch(branch);
+                            }
                             p.opened(copy);
                             cx.step(self.common.session, "principal.ready");
                             // The branch is news for a mirror that is connected already.

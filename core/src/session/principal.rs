@@ -80,8 +80,9 @@ pub struct Principal {
     /// One other instance has durably answered "not synchronised" since the last restart and the last SYNCED: commits
     /// need not wait for the mirror. Meaningful with a witness. [OQ-4.1]
     exposed: bool,
-    /// The "not synchronised" that is being spread, and the channels it was sent on.
-    expose: Option<(Stamp, Version, Vec<ChannelId>)>,
+    /// The "not synchronised" that is being spread, and the channels it was sent on. Dials are counted by peer, so a
+    /// channel's name means something only together with the peer's.
+    expose: Option<(Stamp, Version, Vec<(InstanceId, ChannelId)>)>,
     /// Progress to SYNCHRONIZED.
     pub sync: Sync,
     /// The SYNCED that the witness has durably.
@@ -403,8 +404,8 @@ impl Principal {
             let helpers = witness.counting().into_iter().chain([self.other]);
             for peer in helpers {
                 let Some(channel) = common.channel(peer).and_then(|c| c.up()) else { continue };
-                if common.connected(peer) && !sent.contains(&channel) {
-                    sent.push(channel);
+                if common.connected(peer) && !sent.contains(&(peer, channel)) {
+                    sent.push((peer, channel));
                     common.send(cx, peer, &Message::Expose { stamp });
                     cx.step(common.session, "expose.sent");
                 }

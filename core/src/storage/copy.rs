@@ -103,6 +103,11 @@ impl Copy {
         self.side = Side::Principal;
         self.follows = false;
     }
+    /// Principal from here on, in the branch that the log is in already; for a planted bug.
+    pub fn continue_branch(&mut self) {
+        self.side = Side::Principal;
+        self.follows = false;
+    }
     /// End (exclusive) of the log sealed or received.
     pub fn end_of_log(&self) -> Lsn {
         self.log.end()
