@@ -161,7 +161,7 @@ impl Partner {
             Received::Ping { timeout_s, echo, state } => match &mut self.role {
                 RoleData::Principal(p) => {
                     if let Some(echo) = echo {
-                        p.echoed(&self.common, peer, echo, timeout_s);
+                        p.echoed(peer, echo, timeout_s);
                     }
                 }
                 RoleData::Mirror(m) => {

@@ -66,6 +66,13 @@ pub struct Sending {
     drained: Instant,
 }
 
+/// A ping of this instance that a peer has echoed, and what the peer said of its period.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    echo: Instant,
+    their_timeout_s: u16,
+}
+
 /// A partner in the principal role.
 #[derive(Clone, Debug)]
 pub struct Principal {
@@ -76,7 +83,7 @@ pub struct Principal {
     /// Redo of what the former mirror had queued.
     pub redo: RedoPace,
     /// Leases: until when this instance may serve through the partner, and through the witness. [OQ-3.1]
-    leases: [Option<Instant>; 2],
+    leases: [Option<Lease>; 2],
     /// One other instance has durably answered "not synchronised" since the last restart and the last SYNCED: commits
     /// need not wait for the mirror. Meaningful with a witness. [OQ-4.1]
     exposed: bool,
@@ -183,27 +190,36 @@ impl Principal {
         let witness = common.shared().witness.value;
         self.stage == Stage::Ready
             && !common.keeper.switching()
-            && quorum::may_serve(witness, valid(self.leases[0]), valid(self.leases[1]))
+            && quorum::may_serve(witness, valid(self.lease_until(common, 0)), valid(self.lease_until(common, 1)))
             && (witness != WitnessSetting::Off || cx.now >= self.alone_from)
     }
 
     /// A ping of this instance has come back. [OQ-3.1]
-    pub fn echoed(&mut self, common: &Common, peer: InstanceId, echo: Instant, their_timeout_s: u16) {
+    pub fn echoed(&mut self, peer: InstanceId, echo: Instant, their_timeout_s: u16) {
         if echo < self.since {
             return;
         }
-        let period = u64::from(common.period_s().min(their_timeout_s));
-        let until = echo + crate::types::Micros::from_secs(period);
         let lease = &mut self.leases[usize::from(peer != self.other)];
-        *lease = (*lease).max(Some(until));
+        if lease.is_none_or(|newest| newest.echo <= echo) {
+            *lease = Some(Lease { echo, their_timeout_s });
+        }
+    }
+
+    /// Until when the lease through partner (0) or witness (1) lasts, by the periods in force now: a shorter period
+    /// shortens the leases that were granted under a longer one. [OQ-3.1, OQ-34]
+    fn lease_until(&self, common: &Common, which: usize) -> Option<Instant> {
+        self.leases[which].map(|lease| {
+            let period = u64::from(common.period_s().min(lease.their_timeout_s));
+            lease.echo + Micros::from_secs(period)
+        })
     }
 
     /// When the last valid lease ends, while serving.
     pub fn next_timeout(&self, now: Instant, common: &Common) -> Option<Instant> {
         let lease = match common.shared().witness.value {
             WitnessSetting::Off => None,
-            WitnessSetting::Set(_) => self.leases[0].max(self.leases[1]),
-            WitnessSetting::Leaving(_) => self.leases[0],
+            WitnessSetting::Set(_) => self.lease_until(common, 0).max(self.lease_until(common, 1)),
+            WitnessSetting::Leaving(_) => self.lease_until(common, 0),
         }
         // One that has run out has been dealt with.
         .filter(|until| *until > now);
@@ -451,10 +467,5 @@ impl Principal {
     pub fn safety_changed(&mut self) {
         self.sync = Sync::No;
         self.armed = None;
-    }
-
-    /// Leases valid at `now`, through partner and witness: for views and statements.
-    pub fn leases(&self, now: Instant) -> [bool; 2] {
-        self.leases.map(|l| l.is_some_and(|until| now < until))
     }
 }
