@@ -84,6 +84,11 @@ pub struct Principal {
     pub redo: RedoPace,
     /// Leases: until when this instance may serve through the partner, and through the witness. [OQ-3.1]
     leases: [Option<Lease>; 2],
+    /// The shortest period that partner and witness may hold without having said so: whatever was set here and not
+    /// yet answered by them. A lease never outlasts it. [OQ-34]
+    shortest_s: [u16; 2],
+    /// Settings sent to partner and witness on the channel at hand and not answered.
+    unanswered: [u32; 2],
     /// One other instance has durably answered "not synchronised" since the last restart and the last SYNCED: commits
     /// need not wait for the mirror. Meaningful with a witness. [OQ-4.1]
     exposed: bool,
@@ -134,6 +139,8 @@ impl Principal {
             stage: Stage::Redo,
             redo,
             leases: [None; 2],
+            shortest_s: [u16::MAX; 2],
+            unanswered: [0; 2],
             exposed: came == Came::Switched,
             expose: None,
             sync: Sync::No,
@@ -190,7 +197,11 @@ impl Principal {
         let witness = common.shared().witness.value;
         self.stage == Stage::Ready
             && !common.keeper.switching()
-            && quorum::may_serve(witness, valid(self.lease_until(common, 0)), valid(self.lease_until(common, 1)))
+            && quorum::may_serve(
+                witness,
+                valid(self.lease_until(common, 0)),
+                valid(self.lease_until(common, 1)),
+            )
             && (witness != WitnessSetting::Off || cx.now >= self.alone_from)
     }
 
@@ -205,12 +216,38 @@ impl Principal {
         }
     }
 
+    /// The period in force here has changed: a peer may hold either of the two until it answers.
+    pub fn period_changed(&mut self, before_s: u16, after_s: u16) {
+        for shortest in &mut self.shortest_s {
+            *shortest = (*shortest).min(before_s).min(after_s);
+        }
+    }
+
+    /// A setting was sent to a peer.
+    pub fn setting_sent(&mut self, peer: InstanceId) {
+        self.unanswered[usize::from(peer != self.other)] += 1;
+    }
+
+    /// A peer has answered a setting; after the last one it holds what is set here.
+    pub fn setting_answered(&mut self, peer: InstanceId) {
+        let left = &mut self.unanswered[usize::from(peer != self.other)];
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.period_known(peer);
+        }
+    }
+
+    /// A peer has said that it holds the settings of this instance.
+    pub fn period_known(&mut self, peer: InstanceId) {
+        self.shortest_s[usize::from(peer != self.other)] = u16::MAX;
+    }
+
     /// Until when the lease through partner (0) or witness (1) lasts, by the periods in force now: a shorter period
     /// shortens the leases that were granted under a longer one. [OQ-3.1, OQ-34]
     fn lease_until(&self, common: &Common, which: usize) -> Option<Instant> {
         self.leases[which].map(|lease| {
-            let period = u64::from(common.period_s().min(lease.their_timeout_s));
-            lease.echo + Micros::from_secs(period)
+            let period_s = common.period_s().min(lease.their_timeout_s).min(self.shortest_s[which]);
+            lease.echo + Micros::from_secs(u64::from(period_s))
         })
     }
 
@@ -230,6 +267,7 @@ impl Principal {
 
     /// The channel to a peer is gone. [FL-8, TR-16]
     pub fn channel_down(&mut self, peer: InstanceId) {
+        self.unanswered[usize::from(peer != self.other)] = 0;
         if peer == self.other {
             self.sending = None;
             self.sync = Sync::No;

@@ -88,7 +88,9 @@ impl Partner {
                     let seconds = value.seconds()?.max(TIMEOUT_S_MIN);
                     self.need_partner()?;
                     let n = self.common.n();
+                    let before_s = self.common.period_s();
                     self.common.keeper.change(cx.out, |r| r.shared.timeout_s.set(n, seconds));
+                    self.period_changed(before_s);
                     let setting = Setting::Timeout(self.common.shared().timeout_s);
                     self.wait_for_setting(cx, request, setting, now);
                     Ok(())
@@ -121,12 +123,21 @@ impl Partner {
     /// [S-73, S-74]
     fn set_safety(&mut self, cx: &mut Cx<'_>, value: Safety) {
         let n = self.common.n();
+        let before_s = self.common.period_s();
         self.common.keeper.change(cx.out, |r| {
             r.shared.safety.set(n, value);
             r.shared.synchronized.set(n, false);
         });
+        self.period_changed(before_s);
         if let RoleData::Principal(p) = &mut self.role {
             p.safety_changed();
+        }
+    }
+
+    fn period_changed(&mut self, before_s: u16) {
+        let after_s = self.common.period_s();
+        if let RoleData::Principal(p) = &mut self.role {
+            p.period_changed(before_s, after_s);
         }
     }
 
@@ -217,9 +228,13 @@ impl Partner {
                 if !*told && self.common.keeper.is_durable(*version) {
                     *told = true;
                     let message = Message::SettingChange { setting: *setting };
-                    self.common.send(cx, self.other, &message);
-                    if let Some(witness) = witness {
-                        self.common.send(cx, witness, &message);
+                    for peer in [Some(self.other), witness].into_iter().flatten() {
+                        if self.common.connected(peer)
+                            && let RoleData::Principal(p) = &mut self.role
+                        {
+                            p.setting_sent(peer);
+                        }
+                        self.common.send(cx, peer, &message);
                     }
                 }
             }
@@ -270,6 +285,9 @@ impl Partner {
 
     /// An instance has taken a setting durably, or holds a newer one.
     pub fn setting_answered(&mut self, cx: &mut Cx<'_>, peer: InstanceId, stamp: Stamp, taken: bool) {
+        if let RoleData::Principal(p) = &mut self.role {
+            p.setting_answered(peer);
+        }
         let Some(mut ongoing) = self.ongoing.take() else { return };
         let request = ongoing.request;
         let answered_partner = peer == self.other;

@@ -57,6 +57,12 @@ impl Partner {
         self.common.adopt_settings(cx, peer, theirs);
         let after = *self.common.shared();
         self.settings_changed(cx, &before);
+        if theirs.timeout_s == after.timeout_s
+            && theirs.safety == after.safety
+            && let RoleData::Principal(p) = &mut self.role
+        {
+            p.period_known(peer);
+        }
         if peer != self.other {
             if let RoleData::Mirror(m) = &mut self.role
                 && cx.bug(Bug::MirrorArmsItself)
