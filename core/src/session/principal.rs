@@ -448,6 +448,11 @@ impl Principal {
             self.exposed = true;
             return;
         }
+        // Who may not serve anyway has no use for it, and would only take the failover from its mirror.
+        let served_through = |which| self.lease_until(common, which).is_some_and(|until| cx.now < until);
+        if !served_through(0) && !served_through(1) {
+            return;
+        }
         if self.expose.is_none() {
             let n = common.n();
             let version = common.keeper.change(cx.out, |r| r.shared.synchronized.set(n, false));

@@ -356,7 +356,7 @@ mod tests {
         bench.committed(C0, A, x.at(1), x.branch, vec![Value::default()]);
         bench.lease(B, W, 2);
         bench.replied(C0, B, Reply::Connected { n: RoleSequence(2), partner: A });
-        assert_eq!(bench.rules(), [("durability", "INV-2")]);
+        assert_eq!(bench.rules(), [("records", "P-1"), ("durability", "INV-2")]);
     }
 
     /// No resurrection. [P-8]

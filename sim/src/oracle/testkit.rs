@@ -176,7 +176,7 @@ fn test_frame(bytes: &[u8]) -> Option<FrameView> {
 }
 
 fn test_said_under(bytes: &[u8]) -> Option<RoleSequence> {
-    (bytes[0] == b'p').then(|| RoleSequence(fields(bytes)[0] as u32))
+    matches!(bytes[0], b'p' | b'n').then(|| RoleSequence(fields(bytes)[0] as u32))
 }
 
 /// An answer to EXPOSE or SYNCED.
