@@ -1,7 +1,7 @@
 //! Expectations of a scenario against what a run shows. Judges views and answers as an outsider sees them; it knows
 //! no rule of the protocol.
 //!
-//! Every condition is a stretch of time during which it holds or does not hold; [`Item::span`] is the one place where
+//! Every condition is a stretch of time during which it holds or does not hold; `Item::span` is the one place where
 //! a stretch meets an expectation's window. Work per fact does not grow with the length of the run.
 
 mod show;

@@ -6,7 +6,7 @@
 //! client ── commit ──► log (pending, locks held) ──► own disk ─────────────┐
 //!                              └── LOG_BLOCK ──► mirror's disk ── LOG_ACK ─┴─► confirm ──► client
 //! ```
-//! [`Principal::confirm`] is the only function that tells a client "committed". [S-64 … S-70]
+//! `Principal::confirm` is the only function that tells a client "committed". [S-64 … S-70]
 
 use super::channel::{Common, Cx};
 use super::mirror::RedoPace;
@@ -66,6 +66,15 @@ pub struct Sending {
     drained: Instant,
 }
 
+/// A "not synchronised" that is being spread.
+#[derive(Clone, Debug)]
+struct Expose {
+    stamp: Stamp,
+    version: Version,
+    /// Where it was sent. Dials are counted for each peer, so the channel's name alone does not tell.
+    sent: Vec<(InstanceId, ChannelId)>,
+}
+
 /// A ping of this instance that a peer has echoed, and what the peer said of its period.
 #[derive(Clone, Copy, Debug)]
 struct Lease {
@@ -94,7 +103,7 @@ pub struct Principal {
     exposed: bool,
     /// The "not synchronised" that is being spread, and the channels it was sent on. Dials are counted by peer, so a
     /// channel's name means something only together with the peer's.
-    expose: Option<(Stamp, Version, Vec<(InstanceId, ChannelId)>)>,
+    expose: Option<Expose>,
     /// Progress to SYNCHRONIZED.
     pub sync: Sync,
     /// The SYNCED that the witness has durably.
@@ -318,7 +327,7 @@ impl Principal {
 
     /// Somebody has durably noted "not synchronised". [OQ-4.1]
     pub fn expose_ok(&mut self, cx: &mut Cx<'_>, common: &Common, stamp: Stamp) {
-        if self.sync == Sync::No && self.expose.as_ref().is_some_and(|(asked, ..)| *asked == stamp) {
+        if self.sync == Sync::No && self.expose.as_ref().is_some_and(|e| e.stamp == stamp) {
             self.exposed = true;
             self.expose = None;
             cx.step(common.session, "exposed");
@@ -456,9 +465,10 @@ impl Principal {
         if self.expose.is_none() {
             let n = common.n();
             let version = common.keeper.change(cx.out, |r| r.shared.synchronized.set(n, false));
-            self.expose = Some((common.shared().synchronized.stamp, version, Vec::new()));
+            let stamp = common.shared().synchronized.stamp;
+            self.expose = Some(Expose { stamp, version, sent: Vec::new() });
         }
-        let (stamp, version, mut sent) = self.expose.take().expect("set above");
+        let Expose { stamp, version, mut sent } = self.expose.take().expect("set above");
         if common.keeper.is_durable(version) {
             let helpers = witness.counting().into_iter().chain([self.other]);
             for peer in helpers {
@@ -470,7 +480,7 @@ impl Principal {
                 }
             }
         }
-        self.expose = Some((stamp, version, sent));
+        self.expose = Some(Expose { stamp, version, sent });
     }
 
     /// Mirror and witness both hold SYNCED and see the same channel between them: the mirror may be armed.

@@ -47,7 +47,7 @@ pub enum Rejoin {
     Adopting(Version),
     /// Log is being received.
     Receiving,
-    /// The two logs have nothing in common: the session cannot go on. [E1412]
+    /// The two logs have nothing in common: the session cannot go on: error 1412.
     Unrelated,
 }
 

@@ -1,5 +1,5 @@
 //! Client connections of the principal: transactions begin, execute, wait for locks, commit, and are answered.
-//! [`Principal::confirm`] is the only function that tells a client "committed". [S-64 … S-70, FO-5, CL-50 … CL-54]
+//! `Principal::confirm` is the only function that tells a client "committed". [S-64 … S-70, FO-5, CL-50 … CL-54]
 
 use super::*;
 
