@@ -1,6 +1,7 @@
 //! Tests over the whole simulator that are about no single rule of the protocol.
 
 mod determinism;
+mod oracle_fires;
 mod schema;
 
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};

@@ -1,0 +1,131 @@
+//! Every planted bug is noticed: a shipped scenario fails with it, by the invariant that is there for it, and holds
+//! without it on the same seeds. A check that nothing ever sets off proves nothing. See docs/planted-bugs.md.
+
+use dbm_core::bugs::Bug;
+use dbm_sim::campaign::{self, Mode, Source};
+use dbm_sim::read;
+use dbm_sim::report::{RunReport, Verdict};
+use dbm_sim::runner::{self, Options};
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+/// In which of the seeds the bug shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum In {
+    /// Triggers lead to it.
+    Every,
+    /// It needs luck.
+    AtLeastOne,
+}
+
+/// What catches a bug.
+#[derive(Clone, Debug)]
+struct Killer {
+    bug: &'static str,
+    scenario: &'static str,
+    seeds: RangeInclusive<u64>,
+    shows: In,
+    /// An invariant, or "unmet" for the expectations of the scenario.
+    by: &'static str,
+}
+
+/// Defines the table once: a test's name, bug, scenario, seeds, where it shows, by what.
+macro_rules! killers {
+    ($($test:ident: $bug:literal, $scenario:literal, $seeds:expr, $shows:expr, $by:literal;)*) => {
+        /// The table.
+        fn killers() -> Vec<Killer> {
+            vec![$(Killer { bug: $bug, scenario: $scenario, seeds: $seeds, shows: $shows, by: $by }),*]
+        }
+        $(
+            #[test]
+            fn $test() {
+                caught($bug);
+            }
+        )*
+    };
+}
+
+killers! {
+    ack_before_flush: "ack-before-flush", "quorum/qt-a1", 1..=3, In::Every, "logs";
+    no_lease_check: "no-lease-check", "failover/ambiguous-reset", 1..=3, In::Every, "roles";
+    no_expose:
+        "no-expose", "model_check/f7-restarted-principal-does-not-wait", 1..=3, In::Every, "durability";
+    no_role_sequence_check:
+        "no-role-sequence-check", "proof/stale-pings-are-no-life-signs", 1..=3, In::Every, "unmet";
+    no_undo: "no-undo", "failover/ambiguous-reset", 1..=3, In::Every, "unmet";
+    witness_answers_before_flush:
+        "witness-answers-before-flush", "proof/grant-waits-for-the-witness-disk", 1..=3, In::Every, "records";
+    armed_across_flap: "armed-across-flap", "quorum/qr-14-mirror-meets-witness", 1..=3, In::Every, "roles";
+    volatile_claim: "volatile-claim", "failover/principal-crash-restart", 1..=3, In::Every, "roles";
+    no_recovery_checksum: "no-recovery-checksum", "proof/torn-blocks", 1..=20, In::AtLeastOne, "logs";
+    claimant_follows:
+        "claimant-follows", "proof/f1-grant-after-claimant-met-principal", 1..=3, In::Every, "durability";
+    no_log_branch: "no-log-branch", "proof/f3-new-log-at-the-same-place", 1..=20, In::AtLeastOne, "logs";
+    synchronizing_does_not_wait:
+        "synchronizing-does-not-wait", "proof/f7-commits-wait-until-somebody-noted", 1..=3, In::Every, "unmet";
+    exposed_after_restart:
+        "exposed-after-restart", "model_check/f7-restarted-principal-does-not-wait", 1..=3, In::Every, "durability";
+    exposed_after_synced:
+        "exposed-after-synced", "proof/exposure-ends-with-synced", 1..=3, In::Every, "durability";
+    refusal_is_final:
+        "refusal-is-final", "model_check/refusal-not-lost-yet-is-temporary", 1..=3, In::Every, "unmet";
+    mirror_arms_itself: "mirror-arms-itself", "quorum/qr-14-mirror-meets-witness", 1..=3, In::Every, "roles";
+    echo_any_sequence: "echo-any-sequence", "proof/stale-pings-are-no-life-signs", 1..=3, In::Every, "unmet";
+    any_bye_is_definite:
+        "any-bye-is-definite", "proof/time-out-is-no-farewell", 1..=20, In::AtLeastOne, "roles";
+    reset_is_refusal: "reset-is-refusal", "model_check/filter-reset-is-ambiguous", 1..=3, In::Every, "roles";
+    volatile_sequence: "volatile-sequence", "failover/back-and-forth", 1..=3, In::Every, "states";
+    claim_after_flap:
+        "claim-after-flap", "model_check/claimant-dies-after-durable-claim", 1..=3, In::Every, "roles";
+    record_before_flush:
+        "record-before-flush", "failover/principal-crash-restart", 1..=3, In::Every, "records";
+}
+
+/// Bugs that no directed scenario shows, see docs/planted-bugs.md.
+const CHAOS_ONLY: &[&str] = &["synced-from-mirror"];
+
+#[test]
+fn every_planted_bug_is_in_the_table_once() {
+    let mut listed: Vec<&str> = killers().iter().map(|k| k.bug).chain(CHAOS_ONLY.iter().copied()).collect();
+    let mut all: Vec<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+    listed.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(listed, all);
+}
+
+fn source(scenario: &str) -> Source {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace");
+    let file = format!("scenarios/{scenario}.json");
+    let scenario = read::file(&root.join(&file)).unwrap_or_else(|e| panic!("{e}"));
+    Source { file, scenario }
+}
+
+fn ran(source: &Source, seed: u64, bug: Option<Bug>) -> RunReport {
+    let mode = Mode { options: Options { bug, ..Options::default() }, ..Mode::default() };
+    campaign::one(&runner::run, source, seed, mode).report
+}
+
+fn failed_by(report: &RunReport, by: &str) -> bool {
+    match by {
+        "unmet" => !report.unmet.is_empty(),
+        invariant => report.violations.iter().any(|v| v.invariant == invariant),
+    }
+}
+
+/// Runs the table's line about `bug`. Where it takes luck, the first seed that has it is enough.
+fn caught(bug: &str) {
+    let killer = killers().into_iter().find(|k| k.bug == bug).expect("the macro made test and line together");
+    let source = source(killer.scenario);
+    let planted = Bug::by_name(bug).unwrap_or_else(|| panic!("no bug is called {bug}"));
+    for seed in killer.seeds.clone() {
+        let without = ran(&source, seed, None);
+        assert_eq!(without.verdict, Verdict::Held, "seed {seed} without the bug: {}", without.text());
+        let with = ran(&source, seed, Some(planted));
+        match (failed_by(&with, killer.by), killer.shows) {
+            (true, In::AtLeastOne) => return,
+            (false, In::Every) => panic!("seed {seed} does not fail by {}: {}", killer.by, with.text()),
+            (true, In::Every) | (false, In::AtLeastOne) => {}
+        }
+    }
+    assert_eq!(killer.shows, In::Every, "no seed fails so: {killer:?}");
+}
