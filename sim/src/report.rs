@@ -37,8 +37,8 @@ pub struct Outcome {
     pub violations: Vec<Violation>,
     /// Expectations and triggers that were not met.
     pub unmet: Vec<Unmet>,
-    /// How often the premise of each invariant held.
-    pub premises: BTreeMap<&'static str, u64>,
+    /// How often each premise of an invariant held, by "invariant: premise".
+    pub premises: BTreeMap<String, u64>,
     /// Faults that a node felt, by kind.
     pub faults_felt: BTreeMap<&'static str, u64>,
     /// Transactions confirmed to a client.
@@ -165,7 +165,7 @@ impl RunReport {
             digest: format!("{:016x}", outcome.digest),
             violations: outcome.violations.iter().map(violation).collect(),
             unmet: outcome.unmet.clone(),
-            premises: named(&outcome.premises),
+            premises: outcome.premises.clone(),
             faults_felt: named(&outcome.faults_felt),
             committed: outcome.committed,
             unknown: outcome.unknown,

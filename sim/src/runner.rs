@@ -78,8 +78,8 @@ pub fn run(plan: &Scenario, options: &Options) -> Outcome {
         what: f.text.clone(),
     });
     let mut premises = std::collections::BTreeMap::new();
-    for (invariant, _, count) in &verdict.premises {
-        *premises.entry(*invariant).or_default() += count;
+    for (invariant, premise, count) in &verdict.premises {
+        *premises.entry(format!("{invariant}: {premise}")).or_default() += count;
     }
     Outcome {
         digest: ran.digest,

@@ -2,6 +2,7 @@
 
 mod determinism;
 mod oracle_fires;
+mod premises;
 mod schema;
 
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};

@@ -39,6 +39,12 @@ impl Partner {
     pub(super) fn role_now(&self) -> Role {
         match &self.role {
             RoleData::Principal(_) => Role::Principal,
+            // Named owner again while it was principal: it has not left the role, it takes it over anew. [OQ-4.3 c]
+            RoleData::Mirror(m)
+                if m.elected != Elected::No && self.shown.is_some_and(|(r, _)| r == Role::Principal) =>
+            {
+                Role::Principal
+            }
             RoleData::Mirror(_) => Role::Mirror,
         }
     }
