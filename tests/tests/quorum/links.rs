@@ -52,7 +52,7 @@ impl Before {
     }
 }
 
-/// Plays a row with one seed, for every session before and every question.
+/// Plays a row with one seed, for every session before and every question. [QT-A1 … QT-E4]
 pub fn play(row: &Row, seed: u64) -> Result<(), String> {
     let mut failed = Vec::new();
     for sign in spec::before(row)? {
