@@ -5,6 +5,7 @@ mod events;
 mod failover;
 mod force;
 mod handover;
+mod matrix;
 mod pause;
 mod quorum;
 mod removal;

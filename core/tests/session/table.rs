@@ -19,6 +19,7 @@ pub const SESSION: SessionId = SessionId(1);
 const FRAME_US: u64 = 1000;
 const DISK_US: u64 = 500;
 
+#[derive(Clone)]
 pub struct Table {
     now: u64,
     serial: u64,
@@ -41,6 +42,9 @@ pub struct Table {
     pub transitions: Vec<(u8, (Role, MirroringState), (Role, MirroringState))>,
     /// Cut this pair as soon as a frame of this kind arrives between them, in either direction.
     cut_on: Option<(u8, u8, &'static str)>,
+    /// Instances whose disks stand still, and what they would have completed.
+    stalled: BTreeSet<u8>,
+    held: Vec<(u8, Ticket, DiskResult)>,
     verbose: bool,
 }
 
@@ -79,6 +83,8 @@ impl Table {
             events_told: Vec::new(),
             transitions: Vec::new(),
             cut_on: None,
+            stalled: BTreeSet::new(),
+            held: Vec::new(),
             verbose: std::env::var("TABLE").is_ok(),
         };
         for id in 0..3 {
@@ -217,7 +223,11 @@ impl Table {
                     }
                     DiskOp::Flush { .. } => DiskResult::Done,
                 };
-                self.push(DISK_US, id, Input::Disk { ticket, result });
+                if self.stalled.contains(&id) {
+                    self.held.push((id, ticket, result));
+                } else {
+                    self.push(DISK_US, id, Input::Disk { ticket, result });
+                }
             }
             Effect::Reply { conn, reply } => self.replies.push((self.now, id, conn, reply)),
             Effect::Disconnect { .. } => {}
@@ -327,6 +337,20 @@ impl Table {
             for (id, link) in [near, far] {
                 self.push(FRAME_US, id, Input::LinkDown { link, cause: LinkDownCause::Reset });
             }
+        }
+    }
+
+    /// No disk operation of this instance completes until [`Table::release_disk`].
+    pub fn stall_disk(&mut self, id: u8) {
+        self.stalled.insert(id);
+    }
+
+    pub fn release_disk(&mut self, id: u8) {
+        self.stalled.remove(&id);
+        let (due, held) = std::mem::take(&mut self.held).into_iter().partition(|(of, ..)| *of == id);
+        self.held = held;
+        for (of, ticket, result) in Vec::from_iter::<Vec<_>>(due) {
+            self.push(DISK_US, of, Input::Disk { ticket, result });
         }
     }
 

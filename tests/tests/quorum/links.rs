@@ -222,7 +222,7 @@ fn automatic(play: &mut Play, row: &Row) -> Result<(), String> {
     Ok(())
 }
 
-/// FAILOVER on A; where A is down, on B, which is no principal. [FO-31 … FO-38]
+/// FAILOVER on A; where A is down, on B, which is no principal. [FO-2, FO-31, FO-33 … FO-36, FO-37d, FO-37f, FO-38]
 fn manual(play: &mut Play, row: &Row, seen: &[Sight]) -> Result<(), String> {
     match spec::manual(row)? {
         Answer::Yes => {
@@ -251,7 +251,7 @@ fn manual(play: &mut Play, row: &Row, seen: &[Sight]) -> Result<(), String> {
     Ok(())
 }
 
-/// FORCE_SERVICE_ALLOW_DATA_LOSS on B. [FO-50 … FO-64]
+/// FORCE_SERVICE_ALLOW_DATA_LOSS on B. [FO-3, FO-50 … FO-53, FO-60, FO-61, FO-63, TR-20]
 fn forced(play: &mut Play, row: &Row, seen: &[Sight]) -> Result<(), String> {
     if let Answer::No(error) = spec::forced(row)? {
         play.sql(B, FORCE, Some(error));
@@ -275,13 +275,14 @@ fn forced(play: &mut Play, row: &Row, seen: &[Sight]) -> Result<(), String> {
 /// and the session is suspended. [INV-13, FO-45, FO-68, Q-34]
 fn both_serve_until_they_meet(play: &mut Play) {
     let clients = |server: &str| Path { from: "clients".into(), to: server.into(), both: true };
+    let found = Time::secs(12);
     play.act(Action::Cut(clients(A)));
-    play.pass(Time::secs(9));
-    play.sees(&[served_by(B), role(A, RoleName::Principal)]);
+    play.sees_within(found, &[served_by(B)]);
+    play.sees(&[role(A, RoleName::Principal), role(B, RoleName::Principal)]);
     play.act(Action::Heal(clients(A)));
     play.act(Action::Cut(clients(B)));
-    play.pass(Time::secs(9));
-    play.sees(&[served_by(A), role(B, RoleName::Principal)]);
+    play.sees_within(found, &[served_by(A)]);
+    play.sees(&[role(A, RoleName::Principal), role(B, RoleName::Principal)]);
     play.act(Action::Heal(clients(B)));
     play.join_all();
     play.settle();
