@@ -19,6 +19,9 @@ pub const SESSION: SessionId = SessionId(1);
 const FRAME_US: u64 = 1000;
 const DISK_US: u64 = 500;
 
+/// Role and state as a partner shows them.
+pub type Shown = (Role, MirroringState);
+
 pub struct Table {
     now: u64,
     serial: u64,
@@ -38,7 +41,7 @@ pub struct Table {
     /// Numbered events, in order: (instance, number, number before).
     pub events_told: Vec<(u8, u8, u8)>,
     /// Transitions shown, in order: (instance, before, after).
-    pub transitions: Vec<(u8, (Role, MirroringState), (Role, MirroringState))>,
+    pub transitions: Vec<(u8, Shown, Shown)>,
     /// Cut this pair as soon as a frame of this kind arrives between them, in either direction.
     cut_on: Option<(u8, u8, &'static str)>,
     verbose: bool,
@@ -331,7 +334,7 @@ impl Table {
     }
 
     /// The transitions one partner has shown.
-    pub fn transitions_of(&self, id: u8) -> Vec<((Role, MirroringState), (Role, MirroringState))> {
+    pub fn transitions_of(&self, id: u8) -> Vec<(Shown, Shown)> {
         self.transitions.iter().filter(|(who, ..)| *who == id).map(|(_, from, to)| (*from, *to)).collect()
     }
 
