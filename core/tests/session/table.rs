@@ -19,6 +19,9 @@ pub const SESSION: SessionId = SessionId(1);
 const FRAME_US: u64 = 1000;
 const DISK_US: u64 = 500;
 
+/// Role and state as a partner shows them.
+pub type Shown = (Role, MirroringState);
+
 #[derive(Clone)]
 pub struct Table {
     now: u64,
@@ -39,12 +42,14 @@ pub struct Table {
     /// Numbered events, in order: (instance, number, number before).
     pub events_told: Vec<(u8, u8, u8)>,
     /// Transitions shown, in order: (instance, before, after).
-    pub transitions: Vec<(u8, (Role, MirroringState), (Role, MirroringState))>,
+    pub transitions: Vec<(u8, Shown, Shown)>,
     /// Cut this pair as soon as a frame of this kind arrives between them, in either direction.
     cut_on: Option<(u8, u8, &'static str)>,
     /// Instances whose disks stand still, and what they would have completed.
     stalled: BTreeSet<u8>,
     held: Vec<(u8, Ticket, DiskResult)>,
+    /// Numbered messages of the log, in order: (instance, number).
+    pub messages: Vec<(u8, u32)>,
     verbose: bool,
 }
 
@@ -85,6 +90,7 @@ impl Table {
             cut_on: None,
             stalled: BTreeSet::new(),
             held: Vec::new(),
+            messages: Vec::new(),
             verbose: std::env::var("TABLE").is_ok(),
         };
         for id in 0..3 {
@@ -121,6 +127,7 @@ impl Table {
             }
         }
         self.events.retain(|_, (to, _, _)| *to != id);
+        self.held.retain(|(of, ..)| *of != id);
     }
 
     fn push(&mut self, after: u64, to: u8, input: Input) {
@@ -239,6 +246,9 @@ impl Table {
                 if let Notice::State { from: Some(from), to, .. } = &notice {
                     self.transitions.push((id, *from, *to));
                 }
+                if let Notice::Message { number, .. } = &notice {
+                    self.messages.push((id, *number));
+                }
                 if let Notice::Event { number, previous, .. } = &notice {
                     self.events_told.push((id, *number, *previous));
                 }
@@ -347,15 +357,17 @@ impl Table {
 
     pub fn release_disk(&mut self, id: u8) {
         self.stalled.remove(&id);
-        let (due, held) = std::mem::take(&mut self.held).into_iter().partition(|(of, ..)| *of == id);
-        self.held = held;
-        for (of, ticket, result) in Vec::from_iter::<Vec<_>>(due) {
-            self.push(DISK_US, of, Input::Disk { ticket, result });
+        for (of, ticket, result) in std::mem::take(&mut self.held) {
+            if of == id {
+                self.push(DISK_US, of, Input::Disk { ticket, result });
+            } else {
+                self.held.push((of, ticket, result));
+            }
         }
     }
 
     /// The transitions one partner has shown.
-    pub fn transitions_of(&self, id: u8) -> Vec<((Role, MirroringState), (Role, MirroringState))> {
+    pub fn transitions_of(&self, id: u8) -> Vec<(Shown, Shown)> {
         self.transitions.iter().filter(|(who, ..)| *who == id).map(|(_, from, to)| (*from, *to)).collect()
     }
 

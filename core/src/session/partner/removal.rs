@@ -115,11 +115,11 @@ impl Partner {
                     cx.transport.send(peer, self.common.session, record.n, &message, cx.out);
                 }
             }
-            Message::StartFail { generation, error } => {
-                if starting.is_some_and(|new| new.generation == generation) {
-                    self.common.channels.clear();
-                    self.fail_statement(cx, error);
-                }
+            Message::StartFail { generation, error }
+                if starting.is_some_and(|new| new.generation == generation) =>
+            {
+                self.common.channels.clear();
+                self.fail_statement(cx, error);
             }
             _ => {}
         }
