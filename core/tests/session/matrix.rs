@@ -310,7 +310,8 @@ fn adds_a_witness(sql: Sql, (_, _, witness, _): Cell) -> bool {
 }
 
 /// Every statement on every partner in every combination that can be reached, and every such combination is reached.
-/// [C-40, C-46, C-60 … C-66, C-70, C-71, C-73, FO-31, FO-33 … FO-35, FO-50 … FO-53, OQ-13a, OQ-13b, OQ-13c, OQ-40]
+/// [C-40, C-46, C-60 … C-66, C-70, C-71, C-73, FO-31, FO-33 … FO-35, FO-50 … FO-53, ST-35 … ST-40, OQ-13a, OQ-13b,
+/// OQ-13c, OQ-40, OQ-49, OQ-50, S-4]
 #[test]
 fn every_statement_in_every_state() {
     let visited = ask_everywhere(|sql, cell| !adds_a_witness(sql, cell));
@@ -324,7 +325,7 @@ fn adding_a_witness_in_every_state() {
 }
 
 /// While a failover is under way the principal is not served and takes no other statement, and none of them disturbs it.
-/// [ST-66, C-60]
+/// [ST-66, C-60, OQ-11]
 #[test]
 fn every_statement_while_a_failover_is_under_way() {
     for witness in [true, false] {
@@ -348,7 +349,34 @@ fn every_statement_while_a_failover_is_under_way() {
     }
 }
 
-/// Who serves follows from the links, the mode and the session before, in every world. [ST-60 … ST-65, ST-68 … ST-78]
+/// State and witness follow from the links, the flag and the session before; a partner that is cut off keeps its role and
+/// shows its own view.
+/// [ST-2, ST-3, ST-5 … ST-7, ST-9, ST-30 … ST-32, ST-51 … ST-54, OQ-10, S-8, Q-20]
+#[test]
+fn what_partners_show_in_every_state() {
+    for world in World::all() {
+        let table = world.set();
+        let state = match world.before {
+            _ if !world.stands(A, B) => MirroringState::Disconnected,
+            Before::Suspended => MirroringState::Suspended,
+            Before::Synchronizing => MirroringState::Synchronizing,
+            Before::Synchronized => MirroringState::Synchronized,
+        };
+        for of in [A, B] {
+            let role = if of == A || world.server() == Some(B) { Role::Principal } else { Role::Mirror };
+            let witness = match world.stands(of, W) {
+                _ if !world.witness => None,
+                true => Some(WitnessState::Connected),
+                false => Some(WitnessState::Disconnected),
+            };
+            assert_eq!(cell(&table, of), (role, state, witness, world.safety), "{of} in {world:?}");
+        }
+    }
+}
+
+/// Who serves, and that nothing but the loss of a synchronised principal with FULL, seen by mirror and witness together,
+/// makes another one of the mirror.
+/// [ST-33, ST-34, ST-60 … ST-65, ST-68 … ST-78, S-60 … S-63, S-80 … S-84, INV-6, INV-7, OQ-12, P-3]
 #[test]
 fn who_serves_in_every_state() {
     for world in World::all() {

@@ -206,6 +206,7 @@ impl Table {
                     && [(one, other), (other, one)].contains(&(id, to))
                 {
                     // This frame still arrives; nothing after it does.
+                    self.cut_on = None;
                     self.push(FRAME_US, to, Input::Frame { link: far, bytes });
                     self.part(one, other);
                     return;
