@@ -109,7 +109,7 @@ impl Partner {
     /// [OQ-4.5, Q-34]
     pub(super) fn adopt(&mut self, cx: &mut Cx<'_>, theirs: &RoleRecord) {
         let before = *self.common.shared();
-        let mut adopted = *theirs;
+        let mut adopted = before.superseded_by(theirs);
         let mine = theirs.owner == cx.me();
         if mine {
             // Nobody but the owner says "synchronised" for n.
