@@ -216,7 +216,7 @@ fn witness_off_leaves_the_session_synchronized() {
     assert_eq!(table.transitions, []);
 }
 
-/// One ping in each direction of every pair, once in each second, whatever else is sent. [OQ-2, FL-6, FL-7]
+/// One ping in each direction of every pair, once in each second, whatever else is sent. [OQ-2, FL-6, FL-7, S-7]
 #[test]
 fn pings_come_once_in_a_second() {
     let mut table = Table::new(true);
@@ -259,4 +259,145 @@ fn period_holds_for_every_pair() {
         (table.shown(A).1, table.shown(B).1),
         (WitnessState::Disconnected, WitnessState::Disconnected)
     );
+}
+
+/// A mirror that was away asks for everything after its own end, and gets it. [S-30, S-31, S-36]
+#[test]
+fn rejoining_mirror_receives_what_it_missed() {
+    for safety in [Safety::Full, Safety::Off] {
+        let mut table = Table::with(false, safety);
+        table.run_until(5_000);
+        table.open(A, 1);
+        table.add(A, 1, 1, 1);
+        table.crash(B);
+        table.run_for(3_000);
+        for txn in 2..10 {
+            assert!(matches!(table.add(A, 1, txn, 1), Reply::Committed { .. }));
+        }
+        table.start(B);
+        table.run_for(5_000);
+        table.crash(A);
+        table.run_for(15_000);
+        assert_eq!(table.sql(B, &sql("PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS")), Ok(()));
+        table.run_for(2_000);
+        table.open(B, 2);
+        assert_eq!(table.read(B, 2, 20), vec![991, 1009], "{safety:?}");
+    }
+}
+
+/// With SAFETY OFF a session is SYNCHRONIZED when the mirror has caught up again. [S-34, TR-3]
+#[test]
+fn safety_off_becomes_synchronized_when_caught_up() {
+    let mut table = Table::with(false, Safety::Off);
+    table.run_until(5_000);
+    table.crash(B);
+    table.run_for(3_000);
+    table.start(B);
+    table.run_for(5_000);
+    assert_eq!((table.state(A).1, table.state(B).1), (Synchronized, Synchronized));
+}
+
+/// A witness that has just started has heard nobody, and declares nobody lost for T + i; until then it agrees to no forced
+/// service. [OQ-3.3, OQ-4.6, P-4]
+#[test]
+fn restarted_witness_waits_before_it_agrees() {
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    assert_eq!(table.sql(A, &sql("PARTNER SUSPEND")), Ok(()));
+    table.part(A, B);
+    table.part(A, W);
+    table.run_for(20_000);
+    table.crash(W);
+    table.start(W);
+    table.run_for(8_000);
+    assert_eq!(table.sql(B, &sql("PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS")), Err(1455));
+    table.run_for(5_000);
+    assert_eq!(table.sql(B, &sql("PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS")), Ok(()));
+}
+
+/// The witness is told of SUSPEND and SAFETY with the same round. [OQ-54]
+#[test]
+fn witness_learns_settings_at_once() {
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    for option in ["PARTNER SUSPEND", "PARTNER RESUME", "PARTNER SAFETY OFF", "PARTNER SAFETY FULL"] {
+        let told = table.sent(A, W, "setting");
+        assert_eq!(table.sql(A, &sql(option)), Ok(()));
+        assert!(table.sent(A, W, "setting") > told, "{option}");
+    }
+}
+
+/// A witness that was away when mirroring was removed is told when it comes back. [OQ-55, C-80]
+#[test]
+fn witness_that_was_away_learns_of_the_removal() {
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    table.crash(W);
+    table.run_for(3_000);
+    assert_eq!(table.sql(A, &sql("PARTNER OFF")), Ok(()));
+    table.run_for(3_000);
+    table.start(W);
+    table.run_for(15_000);
+    assert!(table.sent(A, W, "session_end") + table.sent(B, W, "session_end") > 0);
+}
+
+/// Issued in the other order the statements start no session: the principal needs a copy that waits for it. Then, in the
+/// right order, and with a witness, it is one that fails over. [S-23, S-24, S-26, S-28]
+#[test]
+fn session_needs_a_waiting_mirror() {
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    assert_eq!(table.sql(A, &sql("PARTNER OFF")), Ok(()));
+    table.run_for(2_000);
+    assert_eq!(table.sql(A, &sql("PARTNER = 'TCP://B:5022'")), Err(1416));
+    assert_eq!(table.sql(B, &sql("PARTNER = 'TCP://A:5022'")), Ok(()));
+    table.run_for(5_000);
+    assert_eq!(table.status[&A].role, None);
+    assert_eq!(table.sql(A, &sql("PARTNER = 'TCP://B:5022'")), Ok(()));
+    table.run_for(3_000);
+    assert_eq!(table.sql(A, &sql("WITNESS = 'TCP://W:5022'")), Ok(()));
+    table.run_for(3_000);
+    table.crash(A);
+    table.run_for(3_000);
+    assert_eq!(table.servers(), [B]);
+}
+
+/// The mirror's log is the principal's, byte for byte, as far as it goes. [INV-4, S-5]
+#[test]
+fn mirrors_log_is_a_prefix_of_the_principals() {
+    use dbm_core::io::{FileId, FileKind};
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    table.open(A, 1);
+    for txn in 1..20 {
+        table.add(A, 1, txn, 1);
+    }
+    let log = |id: u8| &table.disks[&(id, FileId { session: crate::table::SESSION, kind: FileKind::Log })];
+    assert_eq!(log(A), log(B));
+}
+
+/// A witness that has lost its record of the session says so, and is no witness until it is set again. [FL-30, Q-18]
+#[test]
+fn witness_without_its_record_does_not_count() {
+    use dbm_core::io::{FileId, FileKind};
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    table.crash(W);
+    table.disks.remove(&(W, FileId { session: crate::table::SESSION, kind: FileKind::Record }));
+    table.messages.clear();
+    table.start(W);
+    table.run_for(15_000);
+    assert!(table.messages.contains(&(A, 1402)));
+    table.crash(B);
+    table.run_for(15_000);
+    assert!(table.servers().is_empty());
+    table.start(B);
+    table.run_for(5_000);
+    assert_eq!(table.sql(A, &sql("WITNESS OFF")), Ok(()));
+    table.run_for(2_000);
+    assert_eq!(table.sql(A, &sql("WITNESS = 'TCP://W:5022'")), Ok(()));
+    table.run_for(3_000);
+    table.crash(A);
+    table.run_for(3_000);
+    assert_eq!(table.servers(), [B]);
 }

@@ -82,12 +82,13 @@ pub fn citations() -> Vec<(String, Cited)> {
     cited
 }
 
-/// The part of a source file that is compiled for tests only.
+/// The part of a source file that is compiled for tests only: from its module of tests on.
 pub fn unit_tests(text: &str) -> &str {
-    match text.find("#[cfg(test)]\nmod ") {
-        Some(start) if text[start..].lines().nth(1).is_some_and(|line| line.ends_with('{')) => &text[start..],
-        _ => "",
-    }
+    let is_module = |start: &usize| {
+        text[*start..].lines().nth(1).is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
+    };
+    let start = text.match_indices("#[cfg(test)]\n").map(|(start, _)| start).find(is_module);
+    start.map_or("", |start| &text[start..])
 }
 
 /// The comments of a source text, those on neighbouring lines as one. Heads of modules are left out.
