@@ -401,3 +401,66 @@ fn witness_without_its_record_does_not_count() {
     table.run_for(3_000);
     assert_eq!(table.servers(), [B]);
 }
+
+/// What each instance knows of the session outlives the restart of all of them. [S-6, P-1]
+#[test]
+fn session_outlives_the_restart_of_everybody() {
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    assert_eq!(table.sql(A, &sql("PARTNER FAILOVER")), Ok(()));
+    table.run_for(3_000);
+    assert_eq!(table.sql(B, &sql("PARTNER SAFETY OFF")), Ok(()));
+    let before = [A, B].map(|id| table.status[&id]);
+    for id in [A, B, W] {
+        table.crash(id);
+    }
+    for id in [A, B, W] {
+        table.start(id);
+    }
+    table.run_for(10_000);
+    assert_eq!([A, B].map(|id| table.status[&id]), before);
+}
+
+/// A statement may be accepted and its end never come: it fails after its time, and the views tell what has become of it.
+/// [C-44, C-46, S-29]
+#[test]
+fn statement_without_an_answer_fails_after_its_time() {
+    let mut table = Table::new(false);
+    table.run_until(5_000);
+    table.stall_disk(B);
+    table.statement(A, &sql("PARTNER SAFETY OFF"));
+    table.run_for(9_900);
+    assert_eq!(table.statements, []);
+    table.run_for(200);
+    assert_eq!(table.statements.last().map(|(_, result)| result.map_err(|e| e.number)), Some(Err(1421)));
+    assert_eq!(table.status[&A].safety, Safety::Off);
+}
+
+/// SAFETY OFF makes it a high-performance session: nobody waits, and there is no failover by hand. [S-27, S-60, FO-33]
+#[test]
+fn safety_off_makes_a_high_performance_session() {
+    let mut table = Table::new(false);
+    table.run_until(5_000);
+    assert_eq!(table.sql(A, &sql("PARTNER SAFETY OFF")), Ok(()));
+    table.stall_disk(B);
+    table.open(A, 1);
+    assert!(matches!(table.add(A, 1, 1, 5), Reply::Committed { .. }));
+    assert_eq!(table.sql(A, &sql("PARTNER FAILOVER")), Err(1477));
+}
+
+/// An automatic failover takes the detection and little more, and one by hand that little only. [FO-70, FO-71, FO-74]
+#[test]
+fn time_out_of_service() {
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    table.statement(A, &sql("PARTNER FAILOVER"));
+    table.run_for(100);
+    assert_eq!(table.servers(), [B]);
+    table.run_for(5_000);
+    table.part(B, A);
+    table.part(B, W);
+    table.run_for(8_900);
+    assert_eq!(table.servers(), [B]);
+    table.run_for(4_300);
+    assert_eq!(table.servers(), [A]);
+}

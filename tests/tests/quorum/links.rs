@@ -195,7 +195,7 @@ pub fn sights(play: &Play, row: &Row, mode: Mode, before: Before) -> Result<Vec<
     Ok(seen)
 }
 
-/// A is lost: an armed mirror takes over, another one never does. [FO-11 … FO-16, FO-26 … FO-29]
+/// A is lost: an armed mirror takes over, another one never does. [FO-11 … FO-16, FO-26 … FO-29, CL-50]
 fn automatic(play: &mut Play, row: &Row) -> Result<(), String> {
     let mut links = Vec::new();
     for link in [Link::Pm, Link::Pw] {
