@@ -246,7 +246,7 @@ fn answer(table: &mut Table, on: u8, text: &str) -> Option<Answer> {
     for _ in 0..150 {
         table.run_for(100);
         if let Some((_, result)) = table.statements.get(before) {
-            return Some(result.as_ref().map(|()| ()).map_err(|e| e.number));
+            return Some(result.map_err(|e| e.number));
         }
     }
     None
