@@ -218,6 +218,7 @@ impl Partner {
                     }
                 }
             },
+            Received::Stranger => self.channel_down(cx, peer),
             Received::Ended => self.session_ended(cx),
             Received::Other(header, message) => {
                 if !self.other_message(cx, peer, header, message) {
