@@ -50,6 +50,7 @@ pub struct Table {
     held: Vec<(u8, Ticket, DiskResult)>,
     /// Numbered messages of the log, in order: (instance, number).
     pub messages: Vec<(u8, u32)>,
+    tuning: Tuning,
     verbose: bool,
 }
 
@@ -60,6 +61,10 @@ impl Table {
     }
 
     pub fn with(witness: bool, safety: Safety) -> Table {
+        Table::tuned(witness, safety, Tuning::default())
+    }
+
+    pub fn tuned(witness: bool, safety: Safety, tuning: Tuning) -> Table {
         let prepared = Prepared {
             session: SESSION,
             principal: InstanceId(0),
@@ -91,6 +96,7 @@ impl Table {
             stalled: BTreeSet::new(),
             held: Vec::new(),
             messages: Vec::new(),
+            tuning,
             verbose: std::env::var("TABLE").is_ok(),
         };
         for id in 0..3 {
@@ -109,7 +115,7 @@ impl Table {
             incarnation: self.incarnations[id as usize],
             addresses: vec!["TCP://A:5022".into(), "TCP://B:5022".into(), "TCP://W:5022".into()],
             sessions: if has { vec![(SESSION, part, "sales".into())] } else { vec![] },
-            tuning: Tuning::default(),
+            tuning: self.tuning,
             bug: None,
         };
         self.instances.insert(id, Instance::new(config));
@@ -206,9 +212,9 @@ impl Table {
                     && [(one, other), (other, one)].contains(&(id, to))
                 {
                     // This frame still arrives; nothing after it does.
-                    self.cut_on = None;
                     self.push(FRAME_US, to, Input::Frame { link: far, bytes });
                     self.part(one, other);
+                    self.cut_on = None;
                     return;
                 }
                 if !self.cut.contains(&(id, to)) {
