@@ -7,7 +7,7 @@
 use crate::play::*;
 use crate::spec::{self, Answer, Row, Server, Shown, View};
 use dbm_sim::fault::{Action, Path};
-use dbm_sim::scenario::{RoleName, StateName, WitnessName};
+use dbm_sim::scenario::{RoleName, SafetyDecl, StateName, WitnessName};
 use dbm_sim::time::Time;
 
 pub const FAILOVER: &str = "PARTNER FAILOVER";
@@ -79,13 +79,16 @@ pub fn begin(play: &mut Play, before: Before) {
             play.act(Action::Reset(Path { from: A.into(), to: B.into(), both: true }));
             play.pass(Time::secs(1));
         }
-        Before::Suspended => {
-            let on = play.one_of(&[A, B]);
-            play.sql(on, SUSPEND, None);
-            play.pass(Time::secs(2));
-        }
+        Before::Suspended => suspend(play),
     }
     play.sees_within(Time::secs(1), &both());
+}
+
+/// SUSPEND on either partner.
+fn suspend(play: &mut Play) {
+    let on = play.one_of(&[A, B]);
+    play.sql(on, SUSPEND, None);
+    play.pass(Time::secs(2));
 }
 
 /// The course of events of one run; `None` where the row has no such column, or nobody who could be asked.
@@ -103,9 +106,30 @@ fn course(row: &Row, before: Before, question: Question, seed: u64) -> Result<Op
         return Ok(None);
     }
     let mut play = Play::new(&format!("{}-{before:?}-{question:?}", row.id), mode, seed);
-    begin(&mut play, before);
-    enter(&mut play, row, question)?;
-    play.settle();
+    // While the partners are connected the owner may change the session after the loss as well as before: then a
+    // witness that was lost has not heard of it.
+    let late = spec::link(row, "PM")? == Some(true) && play.one_in(2);
+    match before {
+        Before::Suspended if late => {
+            begin(&mut play, Before::Synchronized);
+            enter(&mut play, row, question)?;
+            play.settle();
+            suspend(&mut play);
+        }
+        Before::Synchronized if late && mode.safety == SafetyDecl::Off => {
+            play.begin_with_safety_full();
+            begin(&mut play, before);
+            enter(&mut play, row, question)?;
+            play.settle();
+            play.sql(A, "PARTNER SAFETY OFF", None);
+            play.pass(Time::secs(3));
+        }
+        Before::Suspended | Before::Synchronized | Before::Synchronizing => {
+            begin(&mut play, before);
+            enter(&mut play, row, question)?;
+            play.settle();
+        }
+    }
     let seen = sights(&play, row, mode, before)?;
     play.sees(&seen);
     if before == Before::Synchronizing && spec::link(row, "PM")? == Some(false) {

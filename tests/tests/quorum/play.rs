@@ -199,6 +199,11 @@ impl Play {
         }
     }
 
+    /// The session begins with SAFETY FULL; OFF comes later, by a statement.
+    pub fn begin_with_safety_full(&mut self) {
+        self.scenario.session.safety = SafetyDecl::Full;
+    }
+
     /// One in so many, by the seed.
     pub fn one_in(&mut self, n: u64) -> bool {
         self.draw.chance(1, n)

@@ -197,8 +197,8 @@ fn qr_7(play: &mut Play) {
     play.settle();
     play.sees(&[served_by(B), role(A, Mirror), state(A, Suspended), state(B, Suspended)]);
     // What A changed while it was exposed is undone now, and not before.
-    play.reaches_after(A, "undo.begin");
     play.sql(B, RESUME, None);
+    play.reaches_after(A, "undo.begin");
     play.pass(Time::secs(4));
     play.sees(&[served_by(B), state(A, Synchronized), state(B, Synchronized)]);
 }
