@@ -414,3 +414,32 @@ fn every_statement_after_removal() {
         }
     }
 }
+
+/// SET PARTNER = on either copy after removal: the checks in their order, and a refused statement leaves no trace.
+/// [C-50, C-51, C-53, NA-5, NA-6, OQ-40]
+#[test]
+fn naming_a_partner_after_removal() {
+    let mut table = Table::new(false);
+    table.run_until(5_000);
+    assert_eq!(answer(&mut table, A, &Sql::Off.text("sales")), Some(Ok(())));
+    table.run_for(2_000);
+    let own = |on: u8| ["TCP://A:5022", "TCP://B:5022"][usize::from(on)];
+    for on in [A, B] {
+        for (address, error) in [("TCP:/B", 1449), (own(on), 1452)] {
+            let text = format!("ALTER DATABASE sales SET PARTNER = '{address}'");
+            assert_eq!(answer(&mut table, on, &text), Some(Err(error)), "{address} on {on}");
+        }
+    }
+    // Nobody is there, or nobody waits.
+    for (address, error) in [("TCP://nobody:5022", 1418), ("TCP://B:5022", 1416)] {
+        let text = format!("ALTER DATABASE sales SET PARTNER = '{address}'");
+        assert_eq!(answer(&mut table, A, &text), Some(Err(error)), "{address} on A");
+    }
+    assert_eq!((table.status[&A].role, table.status[&B].role), (None, None));
+    assert_eq!(table.servers(), [A]);
+    assert_eq!(answer(&mut table, B, "ALTER DATABASE sales SET PARTNER = 'TCP://A:5022'"), Some(Ok(())));
+    assert_eq!(answer(&mut table, A, &Sql::Partner(Address::Partner).text("sales")), Some(Ok(())));
+    table.run_for(3_000);
+    assert_eq!(table.state(A), (Role::Principal, MirroringState::Synchronized));
+    assert_eq!(table.state(B), (Role::Mirror, MirroringState::Synchronized));
+}
