@@ -27,7 +27,7 @@ mod testkit;
 mod world;
 
 pub use parse::{Decoders, FrameView, RecordView};
-pub use report::{PER_RULE_MAX, Stats, VIOLATIONS_MAX, Verdict, Violation};
+pub use report::{Loss, PER_RULE_MAX, Stats, VIOLATIONS_MAX, Verdict, Violation, Window};
 
 use crate::fault::Action;
 use crate::observe::{ClientId, Fact};

@@ -4,6 +4,7 @@
 //! a zero stays visible in the verdict.
 
 use crate::time::Time;
+use dbm_core::types::{InstanceId, TxnId};
 
 /// A rule that a run broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,50 @@ pub struct Stats {
     pub blocks: u64,
 }
 
+/// What lets a forced service cost a confirmed transaction. [FO-65, FO-67, FO-68]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Confirmed while the mirror was lost.
+    Exposed,
+    /// Confirmed while the session was suspended.
+    Suspended,
+    /// Confirmed before the mirror had caught up.
+    Synchronizing,
+    /// Confirmed with SAFETY OFF.
+    SafetyOff,
+    /// Confirmed after the force, by the old principal that did not know of it.
+    BothServed,
+    /// None: it must not be missing.
+    None,
+}
+
+impl Window {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Window::Exposed => "exposed",
+            Window::Suspended => "suspended",
+            Window::Synchronizing => "synchronizing",
+            Window::SafetyOff => "safety_off",
+            Window::BothServed => "both_served",
+            Window::None => "none",
+        }
+    }
+}
+
+/// A confirmed transaction that the surviving log does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Which.
+    pub txn: TxnId,
+    /// Who confirmed it.
+    pub by: InstanceId,
+    /// When.
+    pub confirmed_at: Time,
+    /// Why it may be missing.
+    pub window: Window,
+}
+
 /// The outcome of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -52,6 +97,8 @@ pub struct Verdict {
     pub premises: Vec<(&'static str, &'static str, u64)>,
     /// Figures.
     pub stats: Stats,
+    /// What is missing at the end.
+    pub losses: Vec<Loss>,
 }
 
 impl Verdict {
@@ -116,11 +163,19 @@ pub(super) struct Report {
     held: [u64; NAMES.len()],
     /// Figures of the run.
     pub(super) stats: Stats,
+    /// What is missing at the end.
+    pub(super) losses: Vec<Loss>,
 }
 
 impl Report {
     pub(super) fn new() -> Self {
-        Report { violations: Vec::new(), dropped: 0, held: [0; NAMES.len()], stats: Stats::default() }
+        Report {
+            violations: Vec::new(),
+            dropped: 0,
+            held: [0; NAMES.len()],
+            stats: Stats::default(),
+            losses: Vec::new(),
+        }
     }
 
     /// A premise held.
@@ -154,6 +209,12 @@ impl Report {
 
     pub(super) fn verdict(self) -> Verdict {
         let premises = NAMES.iter().zip(self.held).map(|(&(i, p), count)| (i, p, count)).collect();
-        Verdict { violations: self.violations, dropped: self.dropped, premises, stats: self.stats }
+        Verdict {
+            violations: self.violations,
+            dropped: self.dropped,
+            premises,
+            stats: self.stats,
+            losses: self.losses,
+        }
     }
 }
