@@ -14,7 +14,8 @@ fn once() -> Coverage {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ci/owner-coverage.json");
     let text = std::fs::read_to_string(file).expect("it is in the repository");
     let mut wanted: Coverage = serde_json::from_str(&text).expect("it has the form of a coverage");
-    for counts in [&mut wanted.statements, &mut wanted.transitions, &mut wanted.events, &mut wanted.outcomes] {
+    for counts in [&mut wanted.statements, &mut wanted.transitions, &mut wanted.events, &mut wanted.outcomes]
+    {
         counts.values_mut().for_each(|least| *least = 1);
     }
     wanted
@@ -23,8 +24,7 @@ fn once() -> Coverage {
 #[test]
 fn an_owner_in_chaos_sees_every_answer_transition_and_event() {
     let sources = [named("chaos/owner"), named("chaos/owner-no-witness")];
-    let jobs: Vec<Job> =
-        (1..=40).flat_map(|seed| [0, 1].map(|source| Job { source, seed })).collect();
+    let jobs: Vec<Job> = (1..=40).flat_map(|seed| [0, 1].map(|source| Job { source, seed })).collect();
     let mut seen = Coverage::default();
     for report in reports(&sources, &jobs, Driver::Madsim, 2) {
         assert_eq!(report.verdict, Verdict::Held, "{}", report.text());
