@@ -191,6 +191,8 @@ struct OfInstance {
     died_suspended: bool,
     /// Its copy is on a dead fork, and RESUME has been accepted since.
     resumed: bool,
+    /// Mirroring was removed in this life.
+    removed: bool,
     /// Statements under way.
     open: BTreeMap<&'static str, u64>,
 }
@@ -275,6 +277,13 @@ impl Watcher {
     fn told(&mut self, instance: InstanceId, notice: &Notice) {
         match *notice {
             Notice::State { from, to, n, .. } => self.transition(instance, from, to, n),
+            Notice::Removed { from, .. } => {
+                let of = self.of.entry(instance).or_default();
+                (of.shown, of.removed) = (None, true);
+                if let Some(from) = from {
+                    Watcher::count(&mut self.seen.transitions, format!("TR-23 {} > none", shown(from)));
+                }
+            }
             Notice::Event { number, .. } => Watcher::count(&mut self.seen.events, format!("EV-{number}")),
             Notice::Step { name: "claim.granted", .. } => {
                 self.of.entry(instance).or_default().cause = Cause::Claim;
@@ -298,7 +307,8 @@ impl Watcher {
         let of = self.of.entry(instance).or_default();
         of.shown = Some(to);
         let Some(from) = from else {
-            Watcher::count(&mut self.seen.transitions, format!("start {}", shown(to)));
+            let how = if std::mem::take(&mut of.removed) { "TR-1 none >" } else { "start" };
+            Watcher::count(&mut self.seen.transitions, format!("{how} {}", shown(to)));
             return;
         };
         let rule = rule(from, to, of.cause);

@@ -14,6 +14,7 @@ mod availability;
 mod chain;
 mod data;
 mod durability;
+mod events;
 mod history;
 mod liveness;
 mod logs;
@@ -120,6 +121,7 @@ pub struct Oracle {
     statements: statements::Statements,
     switches: switches::Switches,
     states: states::States,
+    events: events::Events,
     availability: availability::Availability,
     liveness: liveness::Liveness,
     instant: (Time, u32),
@@ -141,6 +143,7 @@ impl Oracle {
             statements: statements::Statements::new(n),
             switches: switches::Switches::new(setup.partners, n),
             states: states::States::new(n, setup.witness.is_some()),
+            events: events::Events::new(n),
             availability: availability::Availability::new(&setup),
             liveness: liveness::Liveness::new(&setup),
             instant: (Time(0), 0),
@@ -210,6 +213,7 @@ impl Oracle {
             Fact::Status { instance, session, status } => {
                 if session == self.setup.session {
                     self.states.status_changed(at, instance, status, &self.records, &mut self.report);
+                    self.events.status(at, instance, status, &mut self.report);
                 }
             }
             Fact::StatementDone { instance, sql, result } => self.statements.ended(instance, sql, result),
@@ -251,6 +255,7 @@ impl Oracle {
     /// A process starts or ends: what was in its memory is gone.
     fn gone(&mut self, instance: InstanceId) {
         self.states.gone(instance);
+        self.events.gone(instance);
         self.records.gone(instance);
         self.statements.gone(instance);
         self.switches.gone(instance);
@@ -268,6 +273,7 @@ impl Oracle {
         }
         self.instant = (at, 0);
         self.durability.tick(&self.states, &mut self.report);
+        self.events.tick(&mut self.report);
         self.availability.tick(at, &self.world, &self.records, &mut self.report);
     }
 
@@ -414,15 +420,24 @@ impl Oracle {
                         switches: &self.switches,
                     };
                     self.states.told(at, instance, (from, to), n, &causes, &mut self.report);
+                    let origin = self.switches.made(n).map(|made| made.origin);
+                    self.events.transition(at, instance, (from, to), origin, &mut self.report);
                 }
             }
             // Shown again as facts of their own, or told for people only.
-            Notice::Status { .. }
-            | Notice::Removed { .. }
-            | Notice::Event { .. }
-            | Notice::Message { .. }
-            | Notice::Serving { .. }
-            | Notice::Step { .. } => {}
+            Notice::Removed { session, .. } => {
+                if session == self.setup.session {
+                    self.states.gone(instance);
+                    self.events.removed(instance);
+                }
+            }
+            Notice::Event { session, number, previous } => {
+                if session == self.setup.session {
+                    self.events.told(at, instance, number, previous, &mut self.report);
+                }
+            }
+            Notice::Status { .. } | Notice::Message { .. } | Notice::Serving { .. } | Notice::Step { .. } => {
+            }
         }
     }
 }
@@ -452,7 +467,17 @@ mod tests {
     fn every_premise_is_in_the_verdict_even_if_it_never_held() {
         let verdict = Bench::new(false).oracle.finish(Time(0));
         assert!(verdict.passed());
-        for invariant in ["logs", "durability", "roles", "data", "states", "availability", "liveness"] {
+        for invariant in [
+            "logs",
+            "durability",
+            "roles",
+            "switches",
+            "data",
+            "states",
+            "events",
+            "availability",
+            "liveness",
+        ] {
             assert!(
                 verdict.premises.iter().any(|(i, _, count)| *i == invariant && *count == 0),
                 "{invariant}"
