@@ -474,9 +474,13 @@ fn count(history: &History, f: impl Fn(Outcome) -> bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testkit::{A, B, Bench, C0, Log, Made, Rec, W, record};
-    use dbm_core::io::{Op, Reply, Request};
-    use dbm_core::types::{Key, RoleSequence, TxnId, Value};
+    use super::super::report::Window;
+    use super::super::testkit::{
+        A, B, Bench, C0, C1, Log, Made, Rec, SESSION, W, Written, page, record, written,
+    };
+    use crate::observe::Fact;
+    use dbm_core::io::{FileKind, Notice, Op, Reply, Request};
+    use dbm_core::types::{InstanceId, Key, MirroringState, Role, RoleSequence, TxnId, Value};
 
     fn add() -> Vec<Op> {
         vec![Op::Append(Key(2000), 1)]
@@ -539,7 +543,8 @@ mod tests {
         bench.committed(C0, A, x.at(1), x.branch, vec![Value::default()]);
         bench.lease(B, W, 2);
         bench.replied(C0, B, Reply::Connected { n: RoleSequence(2), partner: A });
-        assert_eq!(bench.rules(), [("records", "P-1"), ("durability", "INV-2")]);
+        let rules = bench.rules();
+        assert_eq!(rules, [("records", "P-1"), ("switches", "OQ-9"), ("durability", "INV-2")]);
     }
 
     /// No resurrection. [P-8]
@@ -565,5 +570,145 @@ mod tests {
             let judged: Vec<_> = rules.into_iter().filter(|(i, _)| *i == "durability").collect();
             assert_eq!(judged, expected);
         }
+    }
+
+    fn show(bench: &mut Bench, instance: InstanceId, role: Role, state: MirroringState) {
+        let from = bench.oracle.states.shown(instance);
+        let notice = Notice::State { session: SESSION, from, to: (role, state), n: RoleSequence(1) };
+        bench.fact(Fact::Told { instance, notice: &notice });
+    }
+
+    /// What is wrong in the story of a force.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Spoil {
+        Nothing,
+        /// The commit is confirmed after the force, by the old principal.
+        Late,
+        /// The old principal showed SYNCHRONIZED when it confirmed alone.
+        Synchronized,
+        /// No force: the other copy just lacks the commit.
+        NoForce,
+        /// The old copy follows the new fork before RESUME.
+        EarlyCut,
+        /// A page of the old copy is replaced before RESUME.
+        EarlyPage,
+        /// The forced copy had the commit and drops it.
+        Had,
+        /// A reader of the old fork saw what was not there.
+        Misread,
+    }
+
+    /// A confirms what B lacks; B is forced and goes on from before that; A comes back, RESUME, A follows.
+    fn force(spoil: Spoil) -> (Vec<&'static str>, Vec<Window>) {
+        let (mut bench, mut log) = (Bench::new(false), Log::new());
+        let base = Written { witness: false, ..written(1, 1, A) };
+        for instance in [A, B] {
+            bench.record(instance, base.bytes());
+        }
+        show(&mut bench, A, Role::Principal, MirroringState::Synchronizing);
+        let x = one(&mut log, 1, 1, &E);
+        let mut fork = log.fork_after(&x);
+        let list = [E, E].concat();
+        let y = one(&mut log, 1, 2, &list);
+        let forked = [E, 2u32.to_le_bytes()].concat();
+        let z = one(&mut fork, 2, 3, &forked);
+        bench.batch(C0, A, 1, add());
+        for instance in [A, B] {
+            bench.log(instance, &x);
+        }
+        bench.committed(C0, A, x.at(1), x.branch, vec![Value::default()]);
+        bench.at(1);
+        if spoil == Spoil::Synchronized {
+            show(&mut bench, A, Role::Principal, MirroringState::Synchronized);
+        } else {
+            show(&mut bench, A, Role::Principal, MirroringState::Disconnected);
+        }
+        if spoil == Spoil::Had {
+            bench.log(B, &y);
+        }
+        let confirm = |bench: &mut Bench| {
+            bench.batch(C0, A, 2, add());
+            bench.log(A, &y);
+            bench.committed(C0, A, y.at(1), y.branch, vec![Value(E.to_vec())]);
+            bench.batch(C1, A, 4, vec![Op::Read(Key(2000))]);
+            let saw = if spoil == Spoil::Misread { &E[..] } else { &list };
+            bench.committed(C1, A, y.end(), y.branch, vec![Value(saw.to_vec())]);
+        };
+        if spoil != Spoil::Late {
+            confirm(&mut bench);
+        }
+        bench.at(2);
+        let taken = Written { serial: 2, n: 2, owner: B, suspended: (true, 2, 2), ..base };
+        if spoil != Spoil::NoForce {
+            bench.statement(B, "PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS", None);
+            bench.record(B, taken.bytes());
+        }
+        bench.at(3);
+        if spoil == Spoil::Late {
+            confirm(&mut bench);
+        }
+        bench.batch(C0, B, 3, vec![Op::Append(Key(2000), 2)]);
+        bench.log(B, &z);
+        bench.committed(C0, B, z.at(1), z.branch, vec![Value(E.to_vec())]);
+        bench.at(4);
+        bench.record(A, Written { off_fork: true, ..taken }.bytes());
+        if spoil == Spoil::EarlyCut {
+            bench.log(A, &z);
+        }
+        if spoil == Spoil::EarlyPage {
+            bench.durable(A, FileKind::Data, 250 * 1024, &page(250, z.at(0), 0, &forked));
+        }
+        bench.statement(B, "PARTNER RESUME", None);
+        let resumed = Written { serial: 3, suspended: (false, 2, 3), ..taken };
+        bench.record(B, resumed.bytes());
+        bench.record(A, resumed.bytes());
+        bench.log(A, &z);
+        bench.at(5);
+        let end = bench.now;
+        let verdict = bench.oracle.finish(end);
+        let kept = ["durability", "logs", "data"];
+        (
+            verdict.violations.iter().filter(|v| kept.contains(&v.invariant)).map(|v| v.rule).collect(),
+            verdict.losses.iter().map(|l| l.window).collect(),
+        )
+    }
+
+    /// [FO-65, FO-66, FO-68]
+    #[test]
+    fn what_a_force_may_cost_is_listed_with_its_window() {
+        assert_eq!(force(Spoil::Nothing), (vec![], vec![Window::Exposed]));
+        assert_eq!(force(Spoil::Late), (vec![], vec![Window::BothServed]));
+    }
+
+    /// [S-64, FO-65]
+    #[test]
+    fn a_commit_that_only_one_copy_has_is_not_confirmed_while_synchronized() {
+        assert_eq!(force(Spoil::Synchronized), (vec!["S-64", "FO-65"], vec![Window::None]));
+    }
+
+    /// [INV-2]
+    #[test]
+    fn a_loss_without_a_force_is_found() {
+        let (rules, windows) = force(Spoil::NoForce);
+        assert_eq!((rules[0], windows), ("INV-2", vec![Window::Exposed]));
+    }
+
+    /// [FO-64, P-16]
+    #[test]
+    fn the_old_log_and_its_pages_stay_until_resume() {
+        assert_eq!(force(Spoil::EarlyCut).0, ["FO-64"]);
+        assert_eq!(force(Spoil::EarlyPage).0, ["FO-64"]);
+    }
+
+    /// [FO-62, FO-49]
+    #[test]
+    fn a_forced_copy_keeps_all_that_it_had() {
+        let (rules, _) = force(Spoil::Had);
+        assert!(rules.contains(&"FO-62") && rules.contains(&"INV-2"), "{rules:?}");
+    }
+
+    #[test]
+    fn clients_of_the_lost_fork_are_judged_by_it() {
+        assert_eq!(force(Spoil::Misread).0, ["P-8"]);
     }
 }
