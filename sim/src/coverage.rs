@@ -176,6 +176,7 @@ fn kind(sql: &str) -> &'static str {
             PartnerOption::Suspend => "SUSPEND",
             PartnerOption::Timeout(_) => "TIMEOUT",
         },
+        Statement::Recover { .. } => "RESTORE",
         Statement::SetWitness { option, .. } => match option {
             WitnessOption::Address(_) => "WITNESS =",
             WitnessOption::Off => "WITNESS OFF",

@@ -351,10 +351,10 @@ impl Durability {
         let lost =
             |node: NodeId| chain.contains(Some(cut.old), node) && !chain.contains(Some(cut.kept), node);
         if let Some(record) = records.current(cut.copy)
-            && record.off_fork
+            && (record.off_fork || record.undo)
         {
             report.held(Premise::OldLogCut);
-            if record.suspended {
+            if record.off_fork && record.suspended {
                 report.fire("durability", "FO-64", at, || {
                     format!("instance {} dropped log of its old fork before RESUME", cut.copy.0)
                 });

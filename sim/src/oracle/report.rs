@@ -135,7 +135,7 @@ premises! {
     ExposureJudged = "durability", "a commit was confirmed that the other copy lacks";
     FinalJudged = "durability", "a confirmed commit was looked up at the end";
     LineageBegan = "durability", "a forced principal began to serve";
-    OldLogCut = "durability", "a copy off the fork dropped its old log";
+    OldLogCut = "durability", "a copy off the fork dropped its old log, or undid a dead branch";
     ConfirmedCut = "durability", "a confirmed commit was dropped from a copy";
     LossJudged = "durability", "a confirmed commit was lost by a force in its window";
     RollbackJudged = "durability", "a rolled back transaction was looked up at the end";

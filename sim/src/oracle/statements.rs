@@ -99,7 +99,7 @@ fn kind(sql: &str) -> Kind {
         Ok(Statement::SetWitness { option: WitnessOption::Address(_) | WitnessOption::Off, .. }) => {
             Kind::Witness
         }
-        Err(_) => Kind::Other,
+        Ok(Statement::Recover { .. }) | Err(_) => Kind::Other,
     }
 }
 

@@ -310,7 +310,7 @@ impl World {
                 PartnerOption::Off | PartnerOption::Address(_) => self.tried.foreign = true,
             },
             Ok(Statement::SetWitness { .. }) => {}
-            Err(_) => self.tried.foreign = true,
+            Ok(Statement::Recover { .. }) | Err(_) => self.tried.foreign = true,
         }
     }
 
