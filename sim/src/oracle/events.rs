@@ -2,8 +2,8 @@
 //!
 //! Occasions are transitions, role switches and changes of the view at one instant on one instance; what an instance
 //! told of those is judged by `states` and `switches`. An event names the one before it. An instance may die between an
-//! occasion and its event; then nothing is missing. A SYNCHRONIZING of no length is in the trace, and its event may be
-//! left out (assumed: an event class shows what lasted).
+//! occasion and its event; then nothing is missing. A state that is left in the instant in which it was entered is in the
+//! trace, and its event may be left out (assumed: an event class shows what lasted).
 
 use super::report::{Premise, Report};
 use super::states::Shown;
@@ -75,10 +75,9 @@ impl Events {
         report: &mut Report,
     ) {
         let Some(of) = self.here(at, instance) else { return };
-        if from.is_some_and(|f| f.1 == Synchronizing) {
-            // It has not lasted, if it was of this instant.
-            of.open.iter_mut().filter(|o| o.number == 11).for_each(|o| o.demanded = false);
-        }
+        // What was entered in this instant has not lasted.
+        let states = [1, 2, 3, 4, 5, 6, 9, 11];
+        of.open.iter_mut().filter(|o| states.contains(&o.number)).for_each(|o| o.demanded = false);
         let connected = of.status.is_some_and(|s| s.witness == Some(WitnessState::Connected));
         let before = of.open.len();
         let mut demand = |number| of.open.push(Occasion { number, demanded: true });

@@ -179,7 +179,7 @@ impl Switches {
         if new.claim.is_some() && new.claim != before.claim && cx.statements.heard(instance, Kind::Force) {
             self.forced_claims.extend(new.claim.map(|n| (instance, n)));
         }
-        let made = (new.n > before.n && self.known.get(&new.n) != Some(&new.owner))
+        let made = (new.n > before.n && (self.known.get(&new.n) != Some(&new.owner) || self.again(&cx)))
             .then(|| self.make(&mut cx))
             .flatten();
         self.judge_flag(&mut cx, made);
@@ -187,6 +187,15 @@ impl Switches {
             self.made.insert(made.n, made);
         }
         made
+    }
+
+    /// The same role sequence and owner as in a record that is known, and yet not taken from it: the owner of a role
+    /// sequence that was handed over and never heard of is forced [OQ-9], or granted the role.
+    fn again(&self, cx: &Issue<'_>) -> bool {
+        let new = cx.new;
+        let forced = new.suspended && new.suspended_at.0 == new.n && !self.flags.contains(&new.suspended_at);
+        let claimed = cx.records.current(new.owner).is_some_and(|r| r.claim == Some(new.n));
+        forced || (!self.partners.contains(&cx.instance) && claimed)
     }
 
     fn make(&self, cx: &mut Issue<'_>) -> Option<Made> {
