@@ -8,6 +8,20 @@
 //! was done). A fact costs constant or logarithmic time; what needs a view of the whole is judged in
 //! [`Oracle::finish`]. All violations of a run are collected, up to a bound.
 //!
+//! | invariant of `docs/spec/README.md` | judged by |
+//! |---|---|
+//! | INV-1, INV-7 | `roles`: n never falls, leases; `availability`, `liveness`: who serves in a settled world and at the end |
+//! | INV-2 | `durability`: at each new server, each confirmation, each cut of a log, and at the end |
+//! | INV-3 | `roles`: one replier and one owner of each n |
+//! | INV-4, INV-5 | `chain`: log matching; `logs`: acknowledgements and pages |
+//! | INV-6 | `roles`: what a grant needs; `switches`: every other way to a role sequence |
+//! | INV-8 | `liveness`: a mirror that could not catch up lacks log at the end |
+//! | INV-9 | `switches`: where each change of the suspended flag was first written; `states`: what is shown of it |
+//! | INV-10 | `durability`: nothing dropped that the principal holds, nothing before RESUME, each loss in its window |
+//! | INV-13 | `roles`: a lower n only with a force between; `switches`: not after being told |
+//! | INV-11, INV-12 | not simulated yet: page repair, several sessions |
+//! | INV-14 | `digest` and the tests of determinism |
+//!
 //! One session on one pair of partners is judged; facts of other sessions are ignored.
 
 mod availability;
