@@ -21,6 +21,10 @@ impl Partner {
                 self.say_record(cx, peer);
             }
         }
+        if first {
+            // The others learn at once that this channel stands: arming and SET WITNESS wait for it.
+            self.common.ping_now(cx.now);
+        }
         if theirs.n > mine.n {
             self.adopt(cx, theirs);
             if peer == self.other && peer == theirs.owner {
