@@ -149,9 +149,11 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// The durable suspended flag there; `None`: it has no record.
+    /// The suspended flag there, if what is durable and what binds it agree; `None`: they differ, or it has no record.
     fn suspended(&self) -> Option<bool> {
-        self.cx.records.current(self.instance).map(|r| r.suspended)
+        let durable = self.cx.records.current(self.instance)?.suspended;
+        let bound = self.cx.records.bound(self.instance)?.suspended;
+        (durable == bound).then_some(durable)
     }
 
     /// The durable record there names it owner.
@@ -272,7 +274,10 @@ fn switched(from: Shown, to: Shown, told: &Told<'_>) -> Option<(&'static str, &'
             let manual = origin.is_none_or(|m| m.origin == Origin::HandOver);
             (!manual).then_some(("TR-13", "ends a failover without having handed over"))
         }
-        ((Principal, Disconnected), (Mirror, Synchronizing | Disconnected | Suspended)) => None,
+        // SYNCHRONIZING: connected again, before the roles agree.
+        ((Principal, Disconnected | Synchronizing), (Mirror, Synchronizing | Disconnected | Suspended)) => {
+            None
+        }
         ((Principal, _), (Mirror, Synchronizing | Disconnected | Suspended)) => {
             Some(("TR-21", "gives up the principal role without having shown the loss of its partner"))
         }
@@ -315,7 +320,7 @@ mod tests {
             ((Principal, Synchronizing), (Principal, PendingFailover), "TR-12"),
             ((Mirror, Suspended), (Principal, Disconnected), "FO-29"),
             ((Mirror, Synchronized), (Principal, Disconnected), "TR-19"),
-            ((Principal, Synchronizing), (Mirror, Synchronizing), "TR-21"),
+            ((Principal, Synchronized), (Mirror, Synchronizing), "TR-21"),
             ((Principal, Synchronized), (Principal, PendingFailover), "TR-12"),
             ((Principal, Synchronized), (Principal, Synchronizing), "TR-4"),
         ] {
