@@ -149,11 +149,11 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// The suspended flag there, if what is durable and what binds it agree; `None`: they differ, or it has no record.
+    /// The suspended flag there; `None`: it has no record, or writes one.
     fn suspended(&self) -> Option<bool> {
-        let durable = self.cx.records.current(self.instance)?.suspended;
-        let bound = self.cx.records.bound(self.instance)?.suspended;
-        (durable == bound).then_some(durable)
+        let durable = self.cx.records.current(self.instance)?;
+        let bound = self.cx.records.bound(self.instance)?;
+        (durable.serial == bound.serial).then_some(durable.suspended)
     }
 
     /// The durable record there names it owner.
