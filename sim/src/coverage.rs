@@ -314,10 +314,8 @@ impl Watcher {
         };
         let rule = rule(from, to, of.cause);
         Watcher::count(&mut self.seen.transitions, format!("{rule} {} > {}", shown(from), shown(to)));
-        if to.1 != Disconnected {
-            if std::mem::take(&mut of.died_suspended) && to.1 == Suspended {
-                Watcher::count(&mut self.seen.transitions, "TR-11 restart");
-            }
+        if to.1 != Disconnected && std::mem::take(&mut of.died_suspended) && to.1 == Suspended {
+            Watcher::count(&mut self.seen.transitions, "TR-11 restart");
         }
         match rule {
             "TR-12" => Watcher::count(&mut self.seen.outcomes, "manual failover begun"),
