@@ -263,6 +263,15 @@ impl Durability {
         if window == Window::None && self.alone(c.by, commit, cx.chain) {
             self.doubtful.push(self.confirmed.len());
         }
+        // A decision is acted on for others only when it is durable. [OQ-1, P-1]
+        if window == Window::Suspended && cx.records.current(c.by).is_some_and(|r| !r.suspended) {
+            cx.report.fire("durability", "OQ-1", at, || {
+                format!(
+                    "instance {} confirmed {:?}, which only it holds, because of a suspension that is not durable there",
+                    c.by.0, commit.txn
+                )
+            });
+        }
         self.confirmed.push(Confirmed { commit, by: c.by, n: c.n, at, window });
         self.judge_exposure(at, c, commit, cx);
     }
@@ -596,6 +605,8 @@ mod tests {
         Had,
         /// A reader of the old fork saw what was not there.
         Misread,
+        /// The old principal shows a suspension that is not durable when it confirms alone.
+        Hasty,
     }
 
     /// A confirms what B lacks; B is forced and goes on from before that; A comes back, RESUME, A follows.
@@ -618,7 +629,9 @@ mod tests {
         }
         bench.committed(C0, A, x.at(1), x.branch, vec![Value::default()]);
         bench.at(1);
-        if spoil == Spoil::Synchronized {
+        if spoil == Spoil::Hasty {
+            show(&mut bench, A, Role::Principal, MirroringState::Suspended);
+        } else if spoil == Spoil::Synchronized {
             show(&mut bench, A, Role::Principal, MirroringState::Synchronized);
         } else {
             show(&mut bench, A, Role::Principal, MirroringState::Disconnected);
@@ -684,6 +697,12 @@ mod tests {
     #[test]
     fn a_commit_that_only_one_copy_has_is_not_confirmed_while_synchronized() {
         assert_eq!(force(Spoil::Synchronized), (vec!["S-64", "FO-65"], vec![Window::None]));
+    }
+
+    /// [OQ-1]
+    #[test]
+    fn a_suspension_counts_when_it_is_durable() {
+        assert_eq!(force(Spoil::Hasty), (vec!["OQ-1"], vec![Window::Suspended]));
     }
 
     /// [INV-2]

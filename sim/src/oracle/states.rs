@@ -149,11 +149,9 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// The suspended flag there; `None`: it has no record, or writes one.
+    /// The durable suspended flag there; `None`: it has no record. [P-1]
     fn suspended(&self) -> Option<bool> {
-        let durable = self.cx.records.current(self.instance)?;
-        let bound = self.cx.records.bound(self.instance)?;
-        (durable.serial == bound.serial).then_some(durable.suspended)
+        self.cx.records.current(self.instance).map(|r| r.suspended)
     }
 
     /// The durable record there names it owner.
@@ -274,10 +272,7 @@ fn switched(from: Shown, to: Shown, told: &Told<'_>) -> Option<(&'static str, &'
             let manual = origin.is_none_or(|m| m.origin == Origin::HandOver);
             (!manual).then_some(("TR-13", "ends a failover without having handed over"))
         }
-        // SYNCHRONIZING: connected again, before the roles agree.
-        ((Principal, Disconnected | Synchronizing), (Mirror, Synchronizing | Disconnected | Suspended)) => {
-            None
-        }
+        ((Principal, Disconnected), (Mirror, Synchronizing | Disconnected | Suspended)) => None,
         ((Principal, _), (Mirror, Synchronizing | Disconnected | Suspended)) => {
             Some(("TR-21", "gives up the principal role without having shown the loss of its partner"))
         }
@@ -320,7 +315,7 @@ mod tests {
             ((Principal, Synchronizing), (Principal, PendingFailover), "TR-12"),
             ((Mirror, Suspended), (Principal, Disconnected), "FO-29"),
             ((Mirror, Synchronized), (Principal, Disconnected), "TR-19"),
-            ((Principal, Synchronized), (Mirror, Synchronizing), "TR-21"),
+            ((Principal, Synchronizing), (Mirror, Synchronizing), "TR-21"),
             ((Principal, Synchronized), (Principal, PendingFailover), "TR-12"),
             ((Principal, Synchronized), (Principal, Synchronizing), "TR-4"),
         ] {
