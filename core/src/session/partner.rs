@@ -12,7 +12,7 @@ use crate::record::{Keeper, Life};
 use crate::storage::{Copy, CopyEvent};
 use crate::transport::LinkLoss;
 use crate::types::{
-    Branch, InstanceId, Instant, MirroringState, Role, RoleSequence, SessionId, WitnessState,
+    Branch, InstanceId, Instant, Lsn, MirroringState, Role, RoleSequence, SessionId, WitnessState,
 };
 use crate::view::Status;
 use crate::wire::Header;
@@ -126,6 +126,15 @@ impl Partner {
     }
 
     fn say_record(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        let shared = self.common.shared();
+        if cx.bug(Bug::HandoverHiddenFromWitness)
+            && peer != self.other
+            && shared.owner == self.other
+            && shared.failover_lsn != Lsn::ZERO
+            && !shared.synchronized.value
+        {
+            return;
+        }
         // A principal's log has a position once its new branch is open.
         let open = match &self.role {
             RoleData::Principal(p) => p.stage == Stage::Ready,
@@ -177,12 +186,8 @@ impl Partner {
                 self.handed_over(cx);
             }
             // Everybody connected hears of the new role sequence. [OQ-4.5]
-            let hidden = cx.bug(Bug::HandoverHiddenFromWitness)
-                && matches!(&self.role, RoleData::Mirror(m) if m.handed_over);
             for peer in self.peers() {
-                if peer == self.other || !hidden {
-                    self.say_record(cx, peer);
-                }
+                self.say_record(cx, peer);
             }
         }
         self.advance(cx);
