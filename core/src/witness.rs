@@ -66,7 +66,7 @@ impl Seat {
     /// One message of a partner.
     pub fn message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) {
         match self.common.receive(cx, peer, header, message, false) {
-            Received::Done => {}
+            Received::Done | Received::Stranger => {}
             Received::Record(theirs, log) => self.record(cx, peer, &theirs, log),
             Received::Ping { .. } => self.tick(cx),
             Received::Ended => self.end(cx),
@@ -84,7 +84,7 @@ impl Seat {
             }
         }
         if theirs.n > mine.n {
-            let mut adopted = *theirs;
+            let mut adopted = mine.superseded_by(theirs);
             if peer != theirs.owner && !cx.bug(Bug::SyncedFromMirror) {
                 // Only the owner of n says "synchronised" for n.
                 adopted.synchronized = Stamped::not_synchronized(theirs.n);

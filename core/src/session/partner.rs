@@ -207,6 +207,17 @@ impl Partner {
             self.advance(cx);
             return;
         }
+        if self.common.channel(peer).is_none() {
+            // A witness that was replaced or removed while it was away: it is told. [OQ-16, OQ-55]
+            let record = *self.common.shared();
+            let durable = self.common.keeper.is_durable(self.common.keeper.version());
+            if matches!(message, Message::Record { .. }) && durable {
+                let n = self.common.n();
+                let message = Message::Record { record, log: None };
+                cx.transport.send(peer, self.common.session, n, &message, cx.out);
+            }
+            return;
+        }
         let claiming = match &self.role {
             RoleData::Mirror(m) => m.claiming() && !cx.bug(Bug::ClaimantFollows),
             RoleData::Principal(_) => false,
@@ -227,6 +238,7 @@ impl Partner {
                     }
                 }
             },
+            Received::Stranger => self.channel_down(cx, peer),
             Received::Ended => self.session_ended(cx),
             Received::Other(header, message) => {
                 if !self.other_message(cx, peer, header, message) {
@@ -273,6 +285,8 @@ impl Partner {
     /// where its log stands, and the mirror compares. [TR-5, TR-9, FO-46]
     fn suspension_changed(&mut self, cx: &mut Cx<'_>, suspended: bool) {
         cx.step(self.common.session, if suspended { "suspended" } else { "resumed" });
+        // A failover that has not been handed over gives way.
+        self.abandon_failover(cx, 1456);
         match &mut self.role {
             RoleData::Principal(p) => {
                 p.paused();
@@ -528,9 +542,46 @@ impl Partner {
         for peer in self.common.close_silent(cx) {
             self.channel_down(cx, peer);
         }
-        let me = cx.me();
-        let witness = self.common.shared().witness.value.named();
         self.advance_end(cx);
+        self.advance_copy(cx);
+        self.tail_hardened(cx);
+        self.decide_force(cx);
+        if self.complete_election(cx) {
+            // What is left to redo is the new principal's first business.
+            self.advance_copy(cx);
+        }
+        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
+            copy.pump(cx.out);
+            p.advance(cx, &mut self.common, copy);
+        }
+        self.advance_failover(cx);
+        self.advance_statement(cx);
+        if let Some(copy) = &mut self.copy {
+            copy.pump(cx.out);
+        }
+        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
+            // What was just sealed goes out at once. [S-40]
+            p.advance(cx, &mut self.common, copy);
+        }
+        self.show(cx);
+        let me = cx.me();
+        let state = self.shown.map(|(_, state)| state);
+        let grants = match &self.role {
+            RoleData::Mirror(m) => {
+                (!m.claiming() || cx.bug(Bug::ClaimantFollows)) && self.common.shared().owner != me
+            }
+            RoleData::Principal(_) => false,
+        };
+        let state = match &self.role {
+            RoleData::Principal(_) => state,
+            RoleData::Mirror(_) => None,
+        };
+        self.common.ping(cx, grants, state);
+    }
+
+    /// The copy on its way: a principal's to being served, a mirror's to following. [FO-22, FO-23, S-43]
+    fn advance_copy(&mut self, cx: &mut Cx<'_>) {
+        let witness = self.common.shared().witness.value.named();
         if let Some(copy) = &mut self.copy {
             let suspended = self.common.shared().suspended.value;
             let alone = self.common.keeper.record().life != Life::Session;
@@ -594,35 +645,6 @@ impl Partner {
                 }
             }
         }
-        self.tail_hardened(cx);
-        self.decide_force(cx);
-        self.complete_election(cx);
-        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
-            copy.pump(cx.out);
-            p.advance(cx, &mut self.common, copy);
-        }
-        self.advance_failover(cx);
-        self.advance_statement(cx);
-        if let Some(copy) = &mut self.copy {
-            copy.pump(cx.out);
-        }
-        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
-            // What was just sealed goes out at once. [S-40]
-            p.advance(cx, &mut self.common, copy);
-        }
-        self.show(cx);
-        let state = self.shown.map(|(_, state)| state);
-        let grants = match &self.role {
-            RoleData::Mirror(m) => {
-                (!m.claiming() || cx.bug(Bug::ClaimantFollows)) && self.common.shared().owner != me
-            }
-            RoleData::Principal(_) => false,
-        };
-        let state = match &self.role {
-            RoleData::Principal(_) => state,
-            RoleData::Mirror(_) => None,
-        };
-        self.common.ping(cx, grants, state);
     }
 
     /// When [`Partner::advance`] has something to do.
