@@ -230,9 +230,9 @@ fn statements_end_as_the_file_says() {
 #[test]
 fn a_statement_ends_with_its_process() {
     let text = "ALTER DATABASE sales SET PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS";
-    let sql = |error: i32| json!({"sql": {"on": "B", "text": text, "error": error}});
+    let sql = |error: Value| json!({"sql": {"on": "B", "text": text, "error": error}});
     let mut w = Watch::of(
-        json!({"timeline": [{"at": "1s", "do": sql(-1)}, {"at": "5s", "do": sql(1455)}, {"at": "9s", "do": sql(0)}]}),
+        json!({"timeline": [{"at": "1s", "do": sql(json!(-1))}, {"at": "5s", "do": sql(json!(1455))}, {"at": "9s", "do": sql(Value::Null)}]}),
     );
     w.0.fact(Time::secs(1), &Fact::Acted { step: 0, action: &Action::HealAll });
     w = w.died(2, B);
