@@ -182,7 +182,12 @@ impl Partner {
     /// A slot write of the record has completed.
     pub fn written(&mut self, cx: &mut Cx<'_>) {
         let was_switching = self.common.keeper.switching();
+        let was_suspended = self.common.keeper.durable_suspended();
         self.common.written(cx);
+        if was_suspended != self.common.keeper.durable_suspended() {
+            // Shown before anybody is answered on the strength of it.
+            self.show(cx);
+        }
         if was_switching && !self.common.keeper.switching() {
             if cx.bug(Bug::ServesWhileHandingOver)
                 && matches!(self.role, RoleData::Principal(_))

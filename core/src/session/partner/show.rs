@@ -110,6 +110,17 @@ impl Partner {
                 self.shown = Some(through);
             }
         }
+        // Who learns over a link that stands that the role was taken from it: the roles do not agree, so for a moment it is
+        // DISCONNECTED. [ST-9, TR-21, TR-22]
+        if let Some((Role::Principal, was)) = before
+            && role == Role::Mirror
+            && was != MirroringState::Disconnected
+            && self.switched != Some(Switched::HandedOver)
+        {
+            let through = (Role::Principal, MirroringState::Disconnected);
+            cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
+            self.shown = Some(through);
+        }
         // A failover that was abandoned leaves the session SYNCHRONIZED, for a moment at least. [TR-14]
         if before == Some((Role::Principal, MirroringState::PendingFailover))
             && role == Role::Principal
