@@ -5,7 +5,7 @@
 //! every change has a version, and followers of a version are released in order.
 
 use crate::io::{Area, DiskOp, Durability, Effect, Effects, FileId, FileKind, RECORD_SLOT_BYTES, Ticket};
-use crate::message::RoleRecord;
+use crate::message::{RoleRecord, Stamped};
 use crate::storage::BranchTable;
 use crate::types::{InstanceId, Lsn, PageId, RoleSequence, SessionId};
 use serde::{Deserialize, Serialize};
@@ -119,16 +119,16 @@ pub struct Keeper {
     bound: Version,
     durable: Version,
     durable_n: RoleSequence,
-    durable_suspended: bool,
+    durable_suspended: Stamped<bool>,
     /// The version being written, its role sequence and its suspended flag.
-    writing: Option<(Version, RoleSequence, bool)>,
+    writing: Option<(Version, RoleSequence, Stamped<bool>)>,
 }
 
 impl Keeper {
     /// From what the disk holds.
     pub fn open(session: SessionId, version: u64, record: Record) -> Self {
         let durable_n = record.shared.n;
-        let durable_suspended = record.shared.suspended.value;
+        let durable_suspended = record.shared.suspended;
         let version = Version(version);
         Keeper {
             session,
@@ -147,11 +147,11 @@ impl Keeper {
         let durable_n = RoleSequence(0);
         Keeper {
             session,
+            durable_suspended: record.shared.suspended,
             record,
             bound: Version(last.0 + 1),
             durable: last,
             durable_n,
-            durable_suspended: false,
             writing: None,
         }
     }
@@ -167,7 +167,7 @@ impl Keeper {
     }
 
     /// The suspended flag as the disk has it: what views show. [P-1]
-    pub fn durable_suspended(&self) -> bool {
+    pub fn durable_suspended(&self) -> Stamped<bool> {
         self.durable_suspended
     }
 
@@ -188,7 +188,7 @@ impl Keeper {
     pub fn pretend(&mut self, change: impl FnOnce(&mut Record)) {
         change(&mut self.record);
         self.durable_n = self.record.shared.n;
-        self.durable_suspended = self.record.shared.suspended.value;
+        self.durable_suspended = self.record.shared.suspended;
     }
 
     /// Has this version reached the disk?
@@ -206,7 +206,7 @@ impl Keeper {
         if self.writing.is_some() || self.bound == self.durable {
             return;
         }
-        self.writing = Some((self.bound, self.record.shared.n, self.record.shared.suspended.value));
+        self.writing = Some((self.bound, self.record.shared.n, self.record.shared.suspended));
         out.push(Effect::Disk {
             ticket: Ticket::new(self.session, Area::Record, self.bound.0),
             op: DiskOp::Write {
@@ -232,7 +232,7 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Stamp, Stamped, WitnessSetting};
+    use crate::message::{Stamp, WitnessSetting};
     use crate::types::Safety;
 
     fn record(n: u32) -> Record {

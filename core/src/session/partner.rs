@@ -7,7 +7,7 @@ use super::reconcile::Rejoin;
 use super::statements::Ongoing;
 use crate::bugs::Bug;
 use crate::io::{ClientEvent, ConnId, DiskResult, Effect, Notice, Reply};
-use crate::message::{ChannelId, LogPosition, Message, RoleRecord, Setting, Stamped};
+use crate::message::{ChannelId, LogPosition, Message, RoleRecord, Setting, Stamp, Stamped};
 use crate::record::{Keeper, Life};
 use crate::storage::{Copy, CopyEvent};
 use crate::transport::LinkLoss;
@@ -447,7 +447,7 @@ impl Partner {
     }
 
     /// EXPOSE or SYNCED from the owner: durable, then answered. [OQ-4.1, OQ-4.2]
-    fn note_synchronized(&mut self, cx: &mut Cx<'_>, stamp: crate::message::Stamp, value: bool) {
+    fn note_synchronized(&mut self, cx: &mut Cx<'_>, stamp: Stamp, value: bool) {
         let held = self.common.shared().synchronized;
         if stamp < held.stamp || (stamp == held.stamp && value != held.value) {
             return;

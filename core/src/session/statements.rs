@@ -165,8 +165,11 @@ impl Partner {
                     if self.common.shared().suspended.value == suspend {
                         return done(cx);
                     }
-                    if matches!(&self.role, RoleData::Mirror(m) if m.failing_over) {
-                        // The role is about to come here; transient, retry.
+                    let keeper = &self.common.keeper;
+                    let settling = keeper.durable_suspended() != keeper.record().shared.suspended;
+                    if settling || matches!(&self.role, RoleData::Mirror(m) if m.failing_over) {
+                        // The last pause is still on its way to the disk, or the role is about to come here: transient,
+                        // retry.
                         return Err(sql_error(1404));
                     }
                     self.set_suspended(cx, suspend);
@@ -239,8 +242,9 @@ impl Partner {
         if self.common.shared().partners.contains(&witness) {
             return Err(sql_error(1429));
         }
-        if self.common.shared().witness.value == WitnessSetting::Set(witness) {
-            // Informational: it is the witness already. [C-71]
+        let known = self.common.channel(witness).is_none_or(|c| c.known);
+        if self.common.shared().witness.value == WitnessSetting::Set(witness) && known {
+            // Informational: it is the witness already. One that holds no such session is set anew. [C-71, E1402]
             cx.message(self.common.session, 1446);
             cx.out.push(Effect::StatementDone { request, result: Ok(()) });
             return Ok(());

@@ -143,10 +143,11 @@ impl Partner {
         let elected = if mine && !cx.bug(Bug::NotElected) { Elected::Told } else { Elected::No };
         self.become_mirror(cx, elected);
         if let RoleData::Mirror(m) = &mut self.role {
-            m.switch = match (forced, claimed) {
-                (true, _) => Switch::Forced,
-                (false, true) => Switch::Automatic,
-                (false, false) => Switch::Manual,
+            // Only its own claim, automatic or ordered, makes it owner otherwise than by a hand-over.
+            m.switch = match (claimed, forced) {
+                (true, true) => Switch::Forced,
+                (true, false) => Switch::Automatic,
+                (false, _) => Switch::Manual,
             };
         }
         self.settings_changed(cx, &before);

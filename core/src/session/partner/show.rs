@@ -15,7 +15,6 @@ impl Partner {
                 return MirroringState::Synchronizing;
             }
             if m.elected != Elected::No
-                && m.switch == Switch::Manual
                 && let Some((_, state)) = self.shown
             {
                 return state;
@@ -68,7 +67,7 @@ impl Partner {
     pub(super) fn show(&mut self, cx: &mut Cx<'_>) {
         // Views never show what is not durable yet. [P-1]
         let keeper = &self.common.keeper;
-        if keeper.switching() || keeper.durable_suspended() != keeper.record().shared.suspended.value {
+        if keeper.switching() || keeper.durable_suspended() != keeper.record().shared.suspended {
             return;
         }
         let session = self.common.session;
