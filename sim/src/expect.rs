@@ -5,17 +5,19 @@
 //! a stretch meets an expectation's window. Work per fact does not grow with the length of the run.
 
 mod show;
+mod told;
 
 use crate::fault::Action;
 use crate::observe::Fact;
-use crate::scenario::{Condition, Expectation, Scenario, Step};
+use crate::scenario::{Amount, Condition, Expectation, Range, Scenario, Step};
 use crate::time::Time;
-use dbm_core::io::{Reply, SqlError};
+use dbm_core::io::{Notice, Reply, SqlError};
 use dbm_core::types::InstanceId;
 use dbm_core::view::Status;
 use serde::Serialize;
 use show::{Show, describe};
 use std::collections::BTreeMap;
+use told::{Kind, Told};
 
 /// "Serves" means: its newest answer is at most this old.
 const FRESH: Time = Time::secs(1);
@@ -43,6 +45,11 @@ pub struct Expectations {
     serving: Vec<usize>,
     downtime: Vec<usize>,
     committing: Vec<usize>,
+    /// Items about what instances tell, and about answers that are counted in a window.
+    telling: Vec<usize>,
+    counting: Vec<usize>,
+    /// The newest state-change event of each instance since its process started.
+    last_event: Vec<u8>,
     first_reply: Option<Time>,
     last_reply: Option<(Time, InstanceId)>,
     longest_gap: Time,
@@ -73,9 +80,29 @@ enum Form {
 enum Test {
     Shown(Vec<Show>),
     ServedBy(Option<InstanceId>),
-    Lost(u64),
-    Downtime { most: Time, worst: Time, worst_from: Time },
+    Lost(Amount),
+    Downtime {
+        most: Time,
+        worst: Time,
+        worst_from: Time,
+    },
     Committed(u64),
+    /// Answers to clients in the window: confirmed transactions, or errors of a number.
+    Count {
+        error: Option<u32>,
+        on: Option<InstanceId>,
+        wanted: Wanted,
+        count: u64,
+    },
+    Told(Told),
+}
+
+/// What a number of answers is compared with.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Range(Range),
+    /// What is missing in the end.
+    Lost,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +162,9 @@ impl Expectations {
             serving: Vec::new(),
             downtime: Vec::new(),
             committing: Vec::new(),
+            telling: Vec::new(),
+            counting: Vec::new(),
+            last_event: vec![0; names.len()],
             first_reply: None,
             last_reply: None,
             longest_gap: Time(0),
@@ -161,6 +191,8 @@ impl Expectations {
                     item.holds = *n == 0;
                     it.committing.push(i);
                 }
+                Test::Count { .. } => it.counting.push(i),
+                Test::Told(_) => it.telling.push(i),
                 Test::Lost(_) => {}
             }
         }
@@ -178,11 +210,18 @@ impl Expectations {
             Fact::Status { instance, status, .. } => self.show(at, *instance, Some(**status)),
             Fact::Died { instance } | Fact::Panicked { instance, .. } => self.show(at, *instance, None),
             Fact::Replied { instance, reply, .. } if serves(reply) => self.reply(at, *instance),
-            Fact::Answered { reply: Reply::Committed { .. }, .. } => self.commit(at),
+            Fact::Answered { from, reply: Reply::Committed { .. }, .. } => {
+                self.commit(at);
+                self.count(at, *from, None);
+            }
+            Fact::Answered { from, reply: Reply::Failed { error, .. } | Reply::Refused { error }, .. } => {
+                self.count(at, *from, Some(*error));
+            }
+            Fact::Told { instance, notice } => self.told(at, *instance, notice),
+            Fact::Started { instance, .. } => self.last_event[usize::from(instance.0)] = 0,
             Fact::Acted { step, .. } => self.acted(*step),
             Fact::StatementDone { instance, sql, result } => self.statement(*instance, sql, result),
-            Fact::Started { .. }
-            | Fact::Paused { .. }
+            Fact::Paused { .. }
             | Fact::Handling { .. }
             | Fact::Sent { .. }
             | Fact::Delivered { .. }
@@ -195,8 +234,7 @@ impl Expectations {
             | Fact::Called { .. }
             | Fact::TxnBegun { .. }
             | Fact::Answered { .. }
-            | Fact::ClientLost { .. }
-            | Fact::Told { .. } => {}
+            | Fact::ClientLost { .. } => {}
         }
     }
 
@@ -229,9 +267,17 @@ impl Expectations {
                     // What is still open is a window throughout which nobody else answered.
                     item.verdict.get_or_insert(if item.answers > 0 { Ok(()) } else { Err(seen) });
                 }
-                Test::Lost(most) => {
+                Test::Count { wanted, count, .. } => {
+                    let held = match wanted {
+                        Wanted::Range(range) => range.holds(*count),
+                        Wanted::Lost => self.lost == Some(*count),
+                    };
+                    item.verdict = Some(if held { Ok(()) } else { Err(seen) });
+                }
+                Test::Told(told) => item.verdict = Some(told.verdict(&self.names)),
+                Test::Lost(amount) => {
                     item.verdict = Some(match self.lost {
-                        Some(lost) if lost <= *most => Ok(()),
+                        Some(lost) if amount.range().holds(lost) => Ok(()),
                         Some(lost) => Err(format!("{lost} are missing")),
                         None => Err("nobody counted them".into()),
                     });
@@ -379,6 +425,40 @@ impl Expectations {
         }
     }
 
+    fn count(&mut self, at: Time, from: InstanceId, got: Option<u32>) {
+        for k in 0..self.counting.len() {
+            let item = &mut self.items[self.counting[k]];
+            let inside = item.form.contains(at);
+            if let Test::Count { error, on, count, .. } = &mut item.test
+                && inside
+                && *error == got
+                && on.is_none_or(|on| on == from)
+            {
+                *count += 1;
+            }
+        }
+    }
+
+    fn told(&mut self, at: Time, instance: InstanceId, notice: &Notice) {
+        let (kind, number, gap) = match notice {
+            Notice::Event { number, previous, .. } => {
+                let last = std::mem::replace(&mut self.last_event[usize::from(instance.0)], *number);
+                (Kind::Event, u32::from(*number), (last != *previous).then_some((*previous, last)))
+            }
+            Notice::Message { number, .. } => (Kind::Message, *number, None),
+            _ => return,
+        };
+        for k in 0..self.telling.len() {
+            let item = &mut self.items[self.telling[k]];
+            let inside = item.form.contains(at);
+            if let Test::Told(told) = &mut item.test
+                && inside
+            {
+                told.hear(at, kind, instance, number, gap);
+            }
+        }
+    }
+
     fn acted(&mut self, step: usize) {
         let Some(watch) = self.steps.get_mut(step) else { return };
         watch.acted = true;
@@ -407,7 +487,11 @@ impl Expectations {
             Test::Shown(shows) => describe(shows, &self.shown, &self.names),
             Test::Committed(_) => format!("{} were confirmed", self.committed),
             Test::ServedBy(_) => "no answer of that instance in the window".into(),
-            Test::Lost(_) | Test::Downtime { .. } => String::new(),
+            Test::Count { count, wanted: Wanted::Range(_), .. } => format!("{count} in the window"),
+            Test::Count { count, wanted: Wanted::Lost, .. } => {
+                format!("{count} in the window, and {} are missing", self.lost.unwrap_or_default())
+            }
+            Test::Lost(_) | Test::Downtime { .. } | Test::Told(_) => String::new(),
         }
     }
 }
@@ -424,6 +508,9 @@ impl Form {
         match self {
             Form::By { by: to, .. } | Form::At(to) | Form::Throughout(_, to) => to,
         }
+    }
+    fn contains(self, at: Time) -> bool {
+        (self.start()..=self.end()).contains(&at)
     }
 }
 
@@ -451,6 +538,26 @@ fn item(e: &Expectation, by_name: &BTreeMap<&str, InstanceId>) -> Item {
         Condition::State(map) => Test::Shown(map.iter().map(|(n, v)| Show::State(id(n), *v)).collect()),
         Condition::WitnessState(map) => {
             Test::Shown(map.iter().map(|(n, v)| Show::Witness(id(n), *v)).collect())
+        }
+        Condition::Safety(map) => Test::Shown(map.iter().map(|(n, v)| Show::Safety(id(n), *v)).collect()),
+        Condition::Commits { on, at_least, at_most } => {
+            let wanted = Wanted::Range(Range { at_least: *at_least, at_most: *at_most });
+            Test::Count { error: None, on: on.as_ref().map(id), wanted, count: 0 }
+        }
+        Condition::Errors { number, on, at_least, at_most } => {
+            let wanted = Wanted::Range(Range { at_least: *at_least, at_most: *at_most });
+            Test::Count { error: Some(*number), on: on.as_ref().map(id), wanted, count: 0 }
+        }
+        Condition::LostCommitsOf(on) => {
+            Test::Count { error: None, on: Some(id(on)), wanted: Wanted::Lost, count: 0 }
+        }
+        Condition::Events(map) => {
+            let wanted = map.iter().map(|(n, v)| (id(n), v.iter().map(|n| u32::from(*n)).collect()));
+            Test::Told(Told::new(Kind::Event, wanted, e.throughout.is_some()))
+        }
+        Condition::Messages(map) => {
+            let wanted = map.iter().map(|(n, v)| (id(n), v.clone()));
+            Test::Told(Told::new(Kind::Message, wanted, e.throughout.is_some()))
         }
         Condition::RoleSequence { instance, n } => Test::Shown(vec![Show::Sequence(id(instance), *n)]),
         Condition::ServedBy(who) => Test::ServedBy(who.as_ref().map(id)),

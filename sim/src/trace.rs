@@ -5,6 +5,7 @@
 use crate::digest;
 use crate::fault::Action;
 use crate::frames;
+use crate::names::EVENTS;
 use crate::node::Roster;
 use crate::observe::{ClientId, Fact};
 use crate::script::file_name;
@@ -227,11 +228,22 @@ impl Line<'_> {
             What::Answered(from, reply) => row("answered", format_args!("by {} {reply:?}", self.name(*from))),
             What::Begun(txn) => row("begins", format_args!("transaction {}", txn.0)),
             What::Lost => row("unknown", format_args!("the open call's outcome")),
+            What::Told(Notice::Event { number, previous, .. }) => row(
+                "event",
+                format_args!(
+                    "{number} {}, after {previous}",
+                    EVENTS.get(usize::from(*number)).unwrap_or(&"of no name")
+                ),
+            ),
+            What::Told(Notice::Message { number, .. }) => {
+                let text = dbm_core::control::catalogued(*number).map_or("", |entry| entry.message);
+                row("message", format_args!("{number} {text}"))
+            }
             What::Told(notice) => row("tells", format_args!("{notice:?}")),
             What::Statement(sql) => row("statement", format_args!("{sql}")),
             What::StatementDone(sql, Ok(())) => row("done", format_args!("{sql}")),
             What::StatementDone(sql, Err(error)) => {
-                row("failed", format_args!("error {} severity {}: {sql}", error.number, error.severity))
+                row("failed", format_args!("{sql}: {error}"))
             }
             What::Acted(step, action) => row("plan", format_args!("step {step}: {action:?}")),
             What::Panicked(message) => row("panicked", format_args!("{}", message.replace('\n', " "))),
