@@ -100,6 +100,23 @@ pub struct RoleRecord {
     pub failover_lsn: Lsn,
 }
 
+impl RoleRecord {
+    /// What an instance with this record holds once it is told of `theirs`, which is of a higher role sequence: owner,
+    /// failover LSN and the synchronised flag are those of the new n; of each setting the newer value counts, wherever it
+    /// was made. [OQ-4.5, OQ-20]
+    pub fn superseded_by(&self, theirs: &RoleRecord) -> RoleRecord {
+        let mut merged = *theirs;
+        merged.safety.adopt(&self.safety);
+        merged.timeout_s.adopt(&self.timeout_s);
+        // A removal that has not got through is the former owner's affair.
+        if !matches!(self.witness.value, WitnessSetting::Leaving(_)) {
+            merged.witness.adopt(&self.witness);
+        }
+        merged.suspended.adopt(&self.suspended);
+        merged
+    }
+}
+
 /// Where a partner's log stands, sent with its role record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPosition {

@@ -84,7 +84,7 @@ impl Seat {
             }
         }
         if theirs.n > mine.n {
-            let mut adopted = *theirs;
+            let mut adopted = mine.superseded_by(theirs);
             if peer != theirs.owner && !cx.bug(Bug::SyncedFromMirror) {
                 // Only the owner of n says "synchronised" for n.
                 adopted.synchronized = Stamped::not_synchronized(theirs.n);

@@ -197,6 +197,11 @@ impl Mirror {
         }
     }
 
+    /// Another witness, or none: it has not recorded SYNCED. [OQ-16]
+    pub fn unarm(&mut self) {
+        self.armed = None;
+    }
+
     /// A newer "not synchronised" or a restart of the way to SYNCHRONIZED ends the right to fail over.
     pub fn disarm(&mut self) {
         self.armed = None;

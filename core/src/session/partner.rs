@@ -187,6 +187,17 @@ impl Partner {
             self.advance(cx);
             return;
         }
+        if self.common.channel(peer).is_none() {
+            // A witness that was replaced or removed while it was away: it is told. [OQ-16, OQ-55]
+            let record = *self.common.shared();
+            let durable = self.common.keeper.is_durable(self.common.keeper.version());
+            if matches!(message, Message::Record { .. }) && durable {
+                let n = self.common.n();
+                let message = Message::Record { record, log: None };
+                cx.transport.send(peer, self.common.session, n, &message, cx.out);
+            }
+            return;
+        }
         let claiming = match &self.role {
             RoleData::Mirror(m) => m.claiming() && !cx.bug(Bug::ClaimantFollows),
             RoleData::Principal(_) => false,
@@ -253,6 +264,8 @@ impl Partner {
     /// where its log stands, and the mirror compares. [TR-5, TR-9, FO-46]
     fn suspension_changed(&mut self, cx: &mut Cx<'_>, suspended: bool) {
         cx.step(self.common.session, if suspended { "suspended" } else { "resumed" });
+        // A failover that has not been handed over gives way.
+        self.abandon_failover(cx, 1456);
         match &mut self.role {
             RoleData::Principal(p) => {
                 p.paused();

@@ -538,6 +538,14 @@ impl Principal {
         self.armed = None;
     }
 
+    /// Another witness: SYNCED has to be recorded there before the mirror is armed. [OQ-16]
+    pub fn witness_changed(&mut self) {
+        self.leases[1] = None;
+        self.witness_synced = None;
+        self.synced_sent.clear();
+        self.armed = None;
+    }
+
     /// The session is SUSPENDED: no more log is sent, and the mirror is as good as away. [ST-1, ST-65]
     pub fn paused(&mut self) {
         self.safety_changed();

@@ -18,7 +18,8 @@ const TIMEOUT_S_MIN: u16 = 5;
 /// A statement that waits for other instances.
 #[derive(Clone, Debug)]
 pub struct Ongoing {
-    request: u64,
+    /// The host's number; none for what the session finishes after the answer.
+    request: Option<u64>,
     /// Afterwards it fails with E1421.
     pub deadline: Instant,
     waits: Waits,
@@ -34,9 +35,9 @@ enum Waits {
     /// The new witness has its record.
     WitnessSeat { stamp: Stamp, witness: InstanceId, told: bool },
     /// SET WITNESS OFF: the witness or, without it, the partner knows. [OQ-16]
-    WitnessLeaves { setting: Setting, version: Version, told: Option<InstanceId> },
-    /// The release, or the end of the session, is on its way to the own disk.
-    Released(Version),
+    WitnessLeaves { setting: Setting, version: Version, told: Option<InstanceId>, next: Option<InstanceId> },
+    /// The release, or the end of the session, is on its way to the own disk; the witness to be set after it. [OQ-39]
+    Released(Version, Option<InstanceId>),
     /// FAILOVER: first the hand-over, then the partner's word that it is principal. [OQ-9]
     Failover { handed_over: bool },
     /// FORCE_SERVICE_ALLOW_DATA_LOSS: the role. [OQ-4.6]
@@ -47,7 +48,14 @@ enum Waits {
 
 impl Ongoing {
     fn new(request: u64, cx: &Cx<'_>, waits: Waits) -> Self {
-        Ongoing { request, deadline: cx.now + cx.tuning().statement_timeout, waits }
+        Ongoing { request: Some(request), deadline: cx.now + cx.tuning().statement_timeout, waits }
+    }
+
+    /// Ends the statement.
+    fn answer(&self, cx: &mut Cx<'_>, result: Result<(), SqlError>) {
+        if let Some(request) = self.request {
+            cx.out.push(Effect::StatementDone { request, result });
+        }
     }
 
     /// A manual failover that has begun.
@@ -74,7 +82,7 @@ impl Ongoing {
             | Waits::WitnessPartner { .. }
             | Waits::WitnessSeat { .. }
             | Waits::WitnessLeaves { .. }
-            | Waits::Released(_)
+            | Waits::Released(..)
             | Waits::Start { .. } => false,
         }
     }
@@ -106,7 +114,10 @@ impl Partner {
             return self.set_partner(cx, request, address);
         }
         if self.is_over() {
-            return Err(sql_error(1416));
+            return match statement {
+                Statement::Recover { .. } => self.begin_recovery(cx, request),
+                Statement::SetPartner { .. } | Statement::SetWitness { .. } => Err(sql_error(1416)),
+            };
         }
         statement.allowed_on(self.role_name())?;
         if self.ongoing.is_some() {
@@ -157,6 +168,7 @@ impl Partner {
                 PartnerOption::Off => self.begin_removal(cx, request),
                 PartnerOption::Address(_) => unreachable!("handled above"),
             },
+            Statement::Recover { .. } => unreachable!("refused by role"),
             Statement::SetWitness { option: WitnessOption::Off, .. } => self.witness_off(cx, request),
             Statement::SetWitness { option: WitnessOption::Address(address), .. } => {
                 self.witness_set(cx, request, address)
@@ -207,11 +219,8 @@ impl Partner {
 
     fn wait_for_setting(&mut self, cx: &mut Cx<'_>, request: u64, setting: Setting, now: Instant) {
         let version = self.common.keeper.version();
-        self.ongoing = Some(Ongoing {
-            request,
-            deadline: now + cx.tuning().statement_timeout,
-            waits: Waits::Setting { setting, version, told: false },
-        });
+        debug_assert!(now == cx.now, "a statement begins now");
+        self.ongoing = Some(Ongoing::new(request, cx, Waits::Setting { setting, version, told: false }));
     }
 
     /// SET WITNESS =. The principal is bound first. [C-70 … C-72, OQ-16, OQ-39]
@@ -233,15 +242,22 @@ impl Partner {
         if !self.caught_up() {
             return Err(sql_error(1426));
         }
+        let request = Some(request);
+        match self.common.shared().witness.value.named() {
+            // One statement; first the old one is removed. [C-72, OQ-39]
+            Some(old) if old != witness => self.begin_witness_off(cx, request, old, Some(witness)),
+            Some(_) | None => self.begin_witness_set(cx, request, witness),
+        }
+        Ok(())
+    }
+
+    fn begin_witness_set(&mut self, cx: &mut Cx<'_>, request: Option<u64>, witness: InstanceId) {
         let n = self.common.n();
         let before = *self.common.shared();
-        self.common.keeper.change(cx.out, |r| {
-            r.shared.witness.set(n, WitnessSetting::Set(witness));
-            r.shared.synchronized.set(n, false);
-        });
+        self.common.keeper.change(cx.out, |r| r.shared.witness.set(n, WitnessSetting::Set(witness)));
         self.settings_changed(cx, &before);
         if let RoleData::Principal(p) = &mut self.role {
-            p.safety_changed();
+            p.witness_changed();
         }
         let setting = Setting::Witness(self.common.shared().witness);
         let version = self.common.keeper.version();
@@ -250,7 +266,6 @@ impl Partner {
             deadline: cx.now + cx.tuning().statement_timeout,
             waits: Waits::WitnessPartner { setting, version, told: false, witness },
         });
-        Ok(())
     }
 
     fn caught_up(&self) -> bool {
@@ -270,6 +285,18 @@ impl Partner {
         if !self.common.connected(self.other) && !self.common.connected(witness) {
             return Err(sql_error(1431));
         }
+        self.begin_witness_off(cx, Some(request), witness, None);
+        Ok(())
+    }
+
+    /// The old witness is left, and another one set afterwards if there is a `next`. [OQ-16, OQ-39]
+    fn begin_witness_off(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: Option<u64>,
+        witness: InstanceId,
+        next: Option<InstanceId>,
+    ) {
         let n = self.common.n();
         let leaving =
             if cx.bug(Bug::ReleasedFirst) { WitnessSetting::Off } else { WitnessSetting::Leaving(witness) };
@@ -279,9 +306,8 @@ impl Partner {
         self.ongoing = Some(Ongoing {
             request,
             deadline: cx.now + cx.tuning().statement_timeout,
-            waits: Waits::WitnessLeaves { setting: Setting::Witness(off), version, told: None },
+            waits: Waits::WitnessLeaves { setting: Setting::Witness(off), version, told: None, next },
         });
-        Ok(())
     }
 
     /// What a statement waits for may have come; its messages leave when the own record is durable.
@@ -317,7 +343,7 @@ impl Partner {
                     self.common.send(cx, witness, &Message::WitnessSet { record });
                 }
             }
-            Waits::WitnessLeaves { setting, version, told } => {
+            Waits::WitnessLeaves { setting, version, told, .. } => {
                 if told.is_none() && self.common.keeper.is_durable(*version) {
                     let named = self.common.shared().witness.value.named();
                     let via = named
@@ -329,10 +355,12 @@ impl Partner {
                     }
                 }
             }
-            Waits::Released(version) => {
+            Waits::Released(version, next) => {
                 if self.common.keeper.is_durable(*version) {
-                    let request = ongoing.request;
-                    cx.out.push(Effect::StatementDone { request, result: Ok(()) });
+                    match *next {
+                        Some(witness) => self.begin_witness_set(cx, ongoing.request, witness),
+                        None => ongoing.answer(cx, Ok(())),
+                    }
                     return;
                 }
             }
@@ -344,7 +372,7 @@ impl Partner {
                 Waits::WitnessPartner { .. } | Waits::WitnessSeat { .. } => 1433,
                 Waits::Setting { .. }
                 | Waits::WitnessLeaves { .. }
-                | Waits::Released(_)
+                | Waits::Released(..)
                 | Waits::Failover { .. }
                 | Waits::Force => 1421,
                 Waits::Start { told: None, .. } => 1418,
@@ -358,7 +386,13 @@ impl Partner {
             if matches!(ongoing.waits, Waits::Start { .. }) {
                 self.common.channels.clear();
             }
-            cx.out.push(Effect::StatementDone { request: ongoing.request, result: Err(sql_error(error)) });
+            ongoing.answer(cx, Err(sql_error(error)));
+            // Adding a witness has failed: the session has none, which the partner must know. [OQ-39]
+            if let Waits::WitnessPartner { witness, .. } | Waits::WitnessSeat { witness, .. } = ongoing.waits
+                && self.common.connected(self.other)
+            {
+                self.begin_witness_off(cx, None, witness, None);
+            }
             return;
         }
         self.ongoing = Some(ongoing);
@@ -370,7 +404,6 @@ impl Partner {
             p.setting_answered(peer);
         }
         let Some(mut ongoing) = self.ongoing.take() else { return };
-        let request = ongoing.request;
         let answered_partner = peer == self.other;
         let (matches, next) = match &ongoing.waits {
             Waits::Setting { setting, .. } => (answered_partner && setting.stamp() == stamp, None),
@@ -379,7 +412,8 @@ impl Partner {
                 Some(Waits::WitnessSeat { stamp, witness: *witness, told: false }),
             ),
             Waits::WitnessSeat { stamp: wanted, witness, .. } => (peer == *witness && stamp == *wanted, None),
-            Waits::WitnessLeaves { setting, told, .. } => {
+            Waits::WitnessLeaves { setting, told, next, .. } => {
+                let next = *next;
                 let matches = *told == Some(peer) && setting.stamp() == stamp;
                 if matches && taken {
                     let Setting::Witness(off) = *setting else { unreachable!("built as a witness setting") };
@@ -391,20 +425,22 @@ impl Partner {
                         let message = Message::SettingChange { setting: Setting::Witness(off) };
                         self.common.send_when_durable(cx, version, self.other, message);
                     }
-                    ongoing.waits = Waits::Released(version);
+                    ongoing.waits = Waits::Released(version, next);
                     self.ongoing = Some(ongoing);
                     return;
                 }
                 (matches, None)
             }
-            Waits::Released(_) | Waits::Failover { .. } | Waits::Force | Waits::Start { .. } => (false, None),
+            Waits::Released(..) | Waits::Failover { .. } | Waits::Force | Waits::Start { .. } => {
+                (false, None)
+            }
         };
         if !matches {
             self.ongoing = Some(ongoing);
             return;
         }
         if !taken {
-            cx.out.push(Effect::StatementDone { request, result: Err(sql_error(1424)) });
+            ongoing.answer(cx, Err(sql_error(1424)));
             return;
         }
         match next {
@@ -412,7 +448,7 @@ impl Partner {
                 ongoing.waits = waits;
                 self.ongoing = Some(ongoing);
             }
-            None => cx.out.push(Effect::StatementDone { request, result: Ok(()) }),
+            None => ongoing.answer(cx, Ok(())),
         }
     }
 
@@ -422,10 +458,12 @@ impl Partner {
         let taken = self.common.take(cx, setting);
         if taken == Taken::New {
             self.settings_changed(cx, &before);
-            if let RoleData::Mirror(m) = &mut self.role
-                && matches!(setting, Setting::Safety(_) | Setting::Witness(_))
-            {
-                m.disarm();
+            if let RoleData::Mirror(m) = &mut self.role {
+                match setting {
+                    Setting::Safety(_) => m.disarm(),
+                    Setting::Witness(_) => m.unarm(),
+                    Setting::Timeout(_) | Setting::Suspended(_) => {}
+                }
             }
         }
         self.common.answer_setting(cx, self.other, setting.stamp(), taken);
@@ -474,20 +512,20 @@ impl Partner {
     /// The end of the session waits for the own disk.
     pub fn wait_for_release(&mut self, cx: &Cx<'_>, request: u64) {
         let version = self.common.keeper.version();
-        self.ongoing = Some(Ongoing::new(request, cx, Waits::Released(version)));
+        self.ongoing = Some(Ongoing::new(request, cx, Waits::Released(version, None)));
     }
 
     /// The statement under way has succeeded.
     pub fn statement_done(&mut self, cx: &mut Cx<'_>) {
         if let Some(ongoing) = self.ongoing.take() {
-            cx.out.push(Effect::StatementDone { request: ongoing.request, result: Ok(()) });
+            ongoing.answer(cx, Ok(()));
         }
     }
 
     /// The statement under way cannot end here any more.
     pub fn fail_statement(&mut self, cx: &mut Cx<'_>, error: u32) {
         if let Some(ongoing) = self.ongoing.take() {
-            cx.out.push(Effect::StatementDone { request: ongoing.request, result: Err(sql_error(error)) });
+            ongoing.answer(cx, Err(sql_error(error)));
         }
     }
 }

@@ -52,12 +52,13 @@ impl Partner {
             && m.claiming()
             && !cx.bug(Bug::ClaimantFollows)
         {
-            match claim {
-                Some(claimed) => self.renounce(cx, claimed),
-                // Only under a planted bug is a claim not in the record.
-                None => m.claim = Claim::No,
+            if let Some(claimed) = claim {
+                self.renounce(cx, claimed);
+                return;
             }
-            return;
+            // Forced without a witness, and not decided yet: the principal is back before the log in flight has landed.
+            m.claim = Claim::No;
+            self.force_refused(cx);
         }
         let before = *self.common.shared();
         self.common.adopt_settings(cx, peer, theirs);
@@ -109,7 +110,7 @@ impl Partner {
     /// [OQ-4.5, Q-34]
     pub(super) fn adopt(&mut self, cx: &mut Cx<'_>, theirs: &RoleRecord) {
         let before = *self.common.shared();
-        let mut adopted = *theirs;
+        let mut adopted = before.superseded_by(theirs);
         let mine = theirs.owner == cx.me();
         if mine {
             // Nobody but the owner says "synchronised" for n.

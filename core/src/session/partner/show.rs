@@ -95,13 +95,35 @@ impl Partner {
         if !self.tell(cx, status) {
             return;
         }
+        // A role that was taken apart from the old principal begins DISCONNECTED, though it may be back already; one that
+        // was handed over begins SYNCHRONIZING. [TR-15, TR-19, TR-20, TR-25]
+        if let Some(Switched::Took(switch)) = self.switched
+            && let Some((Role::Mirror, was)) = before
+            && role == Role::Principal
+        {
+            let apart = switch != Switch::Manual || was == MirroringState::Disconnected;
+            let first = if apart { MirroringState::Disconnected } else { MirroringState::Synchronizing };
+            if state != first {
+                let through = (role, first);
+                cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
+                self.shown = Some(through);
+            }
+        }
+        // A failover that was abandoned leaves the session SYNCHRONIZED, for a moment at least. [TR-14]
+        if before == Some((Role::Principal, MirroringState::PendingFailover))
+            && role == Role::Principal
+            && matches!(state, MirroringState::Suspended | MirroringState::Synchronizing)
+        {
+            let through = (role, MirroringState::Synchronized);
+            cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
+            self.shown = Some(through);
+        }
         // A zero-length SYNCHRONIZING is visible. [states.md section 4]
-        if let Some((was_role, MirroringState::Disconnected | MirroringState::Suspended)) = before
+        if let Some((_, MirroringState::Disconnected | MirroringState::Suspended)) = self.shown
             && state == MirroringState::Synchronized
         {
             let through = (role, MirroringState::Synchronizing);
-            let from = Some((was_role, before.expect("matched").1));
-            cx.out.push(Effect::Notice(Notice::State { session, from, to: through, n }));
+            cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: through, n }));
             self.shown = Some(through);
         }
         if self.shown != Some((role, state)) {
