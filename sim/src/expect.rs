@@ -87,14 +87,25 @@ enum Test {
         worst_from: Time,
     },
     Committed(u64),
-    /// Answers to clients in the window: confirmed transactions, or errors of a number.
+    /// Answers in the window.
     Count {
-        error: Option<u32>,
+        answer: Answer,
         on: Option<InstanceId>,
         wanted: Wanted,
         count: u64,
     },
     Told(Told),
+}
+
+/// What is counted in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// A client is told that its transaction is committed.
+    Commit,
+    /// An instance tells it; nobody may hear.
+    Confirms,
+    /// A client is told an error.
+    Error(u32),
 }
 
 /// What a number of answers is compared with.
@@ -209,13 +220,18 @@ impl Expectations {
         match fact {
             Fact::Status { instance, status, .. } => self.show(at, *instance, Some(**status)),
             Fact::Died { instance } | Fact::Panicked { instance, .. } => self.show(at, *instance, None),
-            Fact::Replied { instance, reply, .. } if serves(reply) => self.reply(at, *instance),
+            Fact::Replied { instance, reply, .. } if serves(reply) => {
+                if matches!(reply, Reply::Committed { .. }) {
+                    self.count(at, *instance, Answer::Confirms);
+                }
+                self.reply(at, *instance);
+            }
             Fact::Answered { from, reply: Reply::Committed { .. }, .. } => {
                 self.commit(at);
-                self.count(at, *from, None);
+                self.count(at, *from, Answer::Commit);
             }
             Fact::Answered { from, reply: Reply::Failed { error, .. } | Reply::Refused { error }, .. } => {
-                self.count(at, *from, Some(*error));
+                self.count(at, *from, Answer::Error(*error));
             }
             Fact::Told { instance, notice } => self.told(at, *instance, notice),
             Fact::Started { instance, .. } => self.last_event[usize::from(instance.0)] = 0,
@@ -425,13 +441,13 @@ impl Expectations {
         }
     }
 
-    fn count(&mut self, at: Time, from: InstanceId, got: Option<u32>) {
+    fn count(&mut self, at: Time, from: InstanceId, got: Answer) {
         for k in 0..self.counting.len() {
             let item = &mut self.items[self.counting[k]];
             let inside = item.form.contains(at);
-            if let Test::Count { error, on, count, .. } = &mut item.test
+            if let Test::Count { answer, on, count, .. } = &mut item.test
                 && inside
-                && *error == got
+                && *answer == got
                 && on.is_none_or(|on| on == from)
             {
                 *count += 1;
@@ -542,14 +558,14 @@ fn item(e: &Expectation, by_name: &BTreeMap<&str, InstanceId>) -> Item {
         Condition::Safety(map) => Test::Shown(map.iter().map(|(n, v)| Show::Safety(id(n), *v)).collect()),
         Condition::Commits { on, at_least, at_most } => {
             let wanted = Wanted::Range(Range { at_least: *at_least, at_most: *at_most });
-            Test::Count { error: None, on: on.as_ref().map(id), wanted, count: 0 }
+            Test::Count { answer: Answer::Commit, on: on.as_ref().map(id), wanted, count: 0 }
         }
         Condition::Errors { number, on, at_least, at_most } => {
             let wanted = Wanted::Range(Range { at_least: *at_least, at_most: *at_most });
-            Test::Count { error: Some(*number), on: on.as_ref().map(id), wanted, count: 0 }
+            Test::Count { answer: Answer::Error(*number), on: on.as_ref().map(id), wanted, count: 0 }
         }
         Condition::LostCommitsOf(on) => {
-            Test::Count { error: None, on: Some(id(on)), wanted: Wanted::Lost, count: 0 }
+            Test::Count { answer: Answer::Confirms, on: Some(id(on)), wanted: Wanted::Lost, count: 0 }
         }
         Condition::Events(map) => {
             let wanted = map.iter().map(|(n, v)| (id(n), v.iter().map(|n| u32::from(*n)).collect()));

@@ -416,7 +416,8 @@ pub enum Condition {
     },
     /// At most so many confirmed transactions are missing at the end of the run, whatever the time form says.
     LostTransactions(Amount),
-    /// Exactly as many confirmed transactions are missing at the end of the run as this instance confirms in the window.
+    /// Exactly as many confirmed transactions are missing at the end of the run as this instance confirms in the window,
+    /// whether or not the answers arrive.
     LostCommitsOf(String),
     /// Longest time without a successful reply to any client, from the first reply and the start of the window
     /// (`throughout`, `after`) to its end or the moment when the clients stop.
