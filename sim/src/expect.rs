@@ -230,7 +230,9 @@ impl Expectations {
                 self.commit(at);
                 self.count(at, *from, Answer::Commit);
             }
-            Fact::Answered { from, reply: Reply::Failed { error, .. } | Reply::Refused { error }, .. } => {
+            Fact::Answered {
+                from, reply: Reply::Failed { error, .. } | Reply::Refused { error }, ..
+            } => {
                 self.count(at, *from, Answer::Error(*error));
             }
             Fact::Told { instance, notice } => self.told(at, *instance, notice),

@@ -459,7 +459,7 @@ pub enum Condition {
 
 /// A number with bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number, or `at_least` and `at_most`")]
 pub enum Amount {
     /// At most this.
     AtMost(u64),

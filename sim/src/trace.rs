@@ -242,9 +242,7 @@ impl Line<'_> {
             What::Told(notice) => row("tells", format_args!("{notice:?}")),
             What::Statement(sql) => row("statement", format_args!("{sql}")),
             What::StatementDone(sql, Ok(())) => row("done", format_args!("{sql}")),
-            What::StatementDone(sql, Err(error)) => {
-                row("failed", format_args!("{sql}: {error}"))
-            }
+            What::StatementDone(sql, Err(error)) => row("failed", format_args!("{sql}: {error}")),
             What::Acted(step, action) => row("plan", format_args!("step {step}: {action:?}")),
             What::Panicked(message) => row("panicked", format_args!("{}", message.replace('\n', " "))),
         }
@@ -272,5 +270,37 @@ impl Trace {
     /// The lines: true time in seconds, who, what, detail.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
         self.entries.iter().map(|entry| entry.line(&self.roster))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::tests::small;
+    use dbm_core::types::SessionId;
+
+    fn line(fact: &Fact<'_>) -> String {
+        Entry::of(Time::secs(5), fact).expect("it is told").line(&Roster::new(&small()))
+    }
+
+    #[test]
+    fn events_messages_and_refusals_are_told_in_words() {
+        let instance = InstanceId(1);
+        let session = SessionId(0);
+        let told = |notice: Notice| line(&Fact::Told { instance, notice: &notice });
+        assert_eq!(
+            told(Notice::Event { session, number: 12, previous: 6 }),
+            "    5.000000  B          event        12 Principal Running Exposed, after 6"
+        );
+        assert_eq!(
+            told(Notice::Message { session, number: 1480 }),
+            "    5.000000  B          message      1480 database changes roles"
+        );
+        let result = &Err(dbm_core::control::sql_error(1431));
+        let failed = line(&Fact::StatementDone { instance, sql: "X", result });
+        assert!(
+            failed.starts_with("    5.000000  B          failed       X: error 1431, severity 16: "),
+            "{failed}"
+        );
     }
 }
