@@ -10,6 +10,7 @@
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};
 use dbm_sim::report::{RunReport, Verdict};
 use dbm_sim::scenario::Scenario;
+use dbm_sim::time::Time;
 use dbm_sim::{read, runner};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fmt::Write;
@@ -18,6 +19,8 @@ use std::process::ExitCode;
 
 /// Seeds of a scenario whose course is fixed.
 const SEEDS: u64 = 5;
+/// Seeds of a scenario that lasts for hours.
+const SEEDS_OF_HOURS: u64 = 1;
 /// Seeds of a scenario with random faults.
 const SEEDS_OF_CHAOS: u64 = 30;
 /// Failing seeds that are told in full.
@@ -51,7 +54,11 @@ fn seeds(scenario: &Scenario) -> Result<Vec<u64>, String> {
     if let Some(seed) = number("DBMSIM_SEED")? {
         return Ok(vec![seed]);
     }
-    let usual = if scenario.chaos.is_some() { SEEDS_OF_CHAOS } else { SEEDS };
+    let usual = match scenario {
+        s if s.duration >= Time::secs(3600) => SEEDS_OF_HOURS,
+        s if s.chaos.is_some() => SEEDS_OF_CHAOS,
+        _ => SEEDS,
+    };
     let count = number("DBMSIM_SEEDS")?.unwrap_or(usual);
     let own = scenario.seed.filter(|seed| !(1..=count).contains(seed));
     Ok(own.into_iter().chain(1..=count).collect())
