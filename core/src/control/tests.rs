@@ -166,7 +166,7 @@ fn errors_tell_the_token_and_what_would_have_fitted() {
     let cases = [
         "^ | line 1, column 1: expected ALTER or RESTORE, found the end of the statement",
         "  -- nothing here | line 1, column 1: expected ALTER or RESTORE, found the end of the statement",
-        "^RESTORE DATABASE db | line 1, column 1: expected ALTER or RESTORE, found `RESTORE`",
+        "RESTORE DATABASE db^ | line 1, column 20: expected WITH, found the end of the statement",
         "ALTER ^TABLE t | line 1, column 7: expected DATABASE, found `TABLE`",
         "ALTER DATABASE ^SET PARTNER OFF | line 1, column 16: expected a database name, found `SET`",
         "ALTER DATABASE ^[] SET PARTNER OFF | line 1, column 16: expected a database name, found `[]`",

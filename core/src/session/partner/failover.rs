@@ -235,12 +235,13 @@ impl Partner {
         self.common.new_sequence(cx.now);
     }
 
-    /// Owner by somebody's record: acts once the other partner agrees or is lost. [OQ-4.5, TR-25]
-    pub(super) fn complete_election(&mut self, cx: &mut Cx<'_>) {
-        let RoleData::Mirror(m) = &self.role else { return };
-        let Some(copy) = &self.copy else { return };
+    /// Owner by somebody's record: acts once the other partner agrees or is lost. True when it has become principal.
+    /// [OQ-4.5, TR-25]
+    pub(super) fn complete_election(&mut self, cx: &mut Cx<'_>) -> bool {
+        let RoleData::Mirror(m) = &self.role else { return false };
+        let Some(copy) = &self.copy else { return false };
         if self.common.keeper.switching() || copy.hardened() != copy.end_of_log() {
-            return;
+            return false;
         }
         let act = match m.elected {
             Elected::No => false,
@@ -256,5 +257,6 @@ impl Partner {
             let switch = m.switch;
             self.become_principal(cx, switch);
         }
+        act
     }
 }
