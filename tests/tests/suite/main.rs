@@ -1,5 +1,6 @@
 //! Tests over the whole simulator that are about no single rule of the protocol.
 
+mod commands;
 mod determinism;
 mod oracle_fires;
 mod premises;
