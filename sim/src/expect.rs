@@ -219,7 +219,10 @@ impl Expectations {
     pub fn fact(&mut self, at: Time, fact: &Fact<'_>) {
         match fact {
             Fact::Status { instance, status, .. } => self.show(at, *instance, Some(**status)),
-            Fact::Died { instance } | Fact::Panicked { instance, .. } => self.show(at, *instance, None),
+            Fact::Died { instance } | Fact::Panicked { instance, .. } => {
+                self.show(at, *instance, None);
+                self.drop_statements(*instance);
+            }
             Fact::Replied { instance, reply, .. } if serves(reply) => {
                 if matches!(reply, Reply::Committed { .. }) {
                     self.count(at, *instance, Answer::Confirms);
@@ -236,7 +239,10 @@ impl Expectations {
                 self.count(at, *from, Answer::Error(*error));
             }
             Fact::Told { instance, notice } => self.told(at, *instance, notice),
-            Fact::Started { instance, .. } => self.last_event[usize::from(instance.0)] = 0,
+            Fact::Started { instance, .. } => {
+                self.drop_statements(*instance);
+                self.last_event[usize::from(instance.0)] = 0;
+            }
             Fact::Acted { step, .. } => self.acted(*step),
             Fact::StatementDone { instance, sql, result } => self.statement(*instance, sql, result),
             Fact::Paused { .. }
@@ -482,6 +488,17 @@ impl Expectations {
         watch.acted = true;
         if let Some((instance, text, _)) = &watch.statement {
             self.open_statements.entry((*instance, text.clone())).or_default().push(step);
+        }
+    }
+
+    /// Nobody answers what was asked of a process that is gone, or was not there; the next answer is for another one.
+    fn drop_statements(&mut self, instance: InstanceId) {
+        for ((on, _), open) in &mut self.open_statements {
+            if *on == instance {
+                for step in open.drain(..) {
+                    self.steps[step].unmet = Some("it did not end".into());
+                }
+            }
         }
     }
 

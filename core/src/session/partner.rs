@@ -12,7 +12,7 @@ use crate::record::{Keeper, Life};
 use crate::storage::{Copy, CopyEvent};
 use crate::transport::LinkLoss;
 use crate::types::{
-    Branch, InstanceId, Instant, MirroringState, Role, RoleSequence, SessionId, WitnessState,
+    Branch, InstanceId, Instant, Lsn, MirroringState, Role, RoleSequence, SessionId, WitnessState,
 };
 use crate::view::Status;
 use crate::wire::Header;
@@ -70,8 +70,17 @@ enum Switched {
 impl Partner {
     /// After a restart, with the copy recovered: principal again if the record names this instance, else mirror.
     /// [S-8, ST-27, ST-28]
-    pub fn open(cx: &mut Cx<'_>, session: SessionId, database: String, keeper: Keeper, copy: Copy) -> Self {
+    pub fn open(
+        cx: &mut Cx<'_>,
+        session: SessionId,
+        database: String,
+        mut keeper: Keeper,
+        copy: Copy,
+    ) -> Self {
         let me = cx.me();
+        if cx.bug(Bug::VolatileSuspend) {
+            keeper.pretend(|r| r.shared.suspended.value = false);
+        }
         let shared = keeper.record().shared;
         let life = keeper.record().life;
         let other = shared.partners.into_iter().find(|p| *p != me).expect("a session has two partners");
@@ -117,6 +126,15 @@ impl Partner {
     }
 
     fn say_record(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        let shared = self.common.shared();
+        if cx.bug(Bug::HandoverHiddenFromWitness)
+            && peer != self.other
+            && shared.owner == self.other
+            && shared.failover_lsn != Lsn::ZERO
+            && !shared.synchronized.value
+        {
+            return;
+        }
         // A principal's log has a position once its new branch is open.
         let open = match &self.role {
             RoleData::Principal(p) => p.stage == Stage::Ready,
@@ -161,13 +179,15 @@ impl Partner {
         let was_switching = self.common.keeper.switching();
         self.common.written(cx);
         if was_switching && !self.common.keeper.switching() {
+            if cx.bug(Bug::ServesWhileHandingOver)
+                && matches!(self.role, RoleData::Principal(_))
+                && self.common.shared().owner == self.other
+            {
+                self.handed_over(cx);
+            }
             // Everybody connected hears of the new role sequence. [OQ-4.5]
-            let hidden = cx.bug(Bug::HandoverHiddenFromWitness)
-                && matches!(&self.role, RoleData::Mirror(m) if m.handed_over);
             for peer in self.peers() {
-                if peer == self.other || !hidden {
-                    self.say_record(cx, peer);
-                }
+                self.say_record(cx, peer);
             }
         }
         self.advance(cx);
@@ -504,7 +524,9 @@ impl Partner {
         match (&mut self.role, &mut self.copy) {
             // Mirroring was removed, and nobody has recovered the copy. [ST-25]
             (RoleData::Mirror(_), Some(_)) if over => refuse(cx, conn, &event, 927),
-            (RoleData::Principal(p), Some(copy)) if !self.common.keeper.switching() => {
+            (RoleData::Principal(p), Some(copy))
+                if !self.common.keeper.switching() || cx.bug(Bug::ServesWhileHandingOver) =>
+            {
                 p.client(cx, &mut self.common, copy, conn, event);
             }
             (RoleData::Principal(_) | RoleData::Mirror(_), copy) => {

@@ -221,7 +221,7 @@ impl Principal {
         let witness = common.shared().witness.value;
         self.stage == Stage::Ready
             && self.handover.is_none()
-            && !common.keeper.switching()
+            && (!common.keeper.switching() || cx.bug(Bug::ServesWhileHandingOver))
             && quorum::may_serve(
                 witness,
                 valid(self.lease_until(common, 0)),
@@ -365,7 +365,7 @@ impl Principal {
 
     /// Whatever can go on goes on.
     pub fn advance(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
-        if common.keeper.switching() || self.stage != Stage::Ready {
+        if common.keeper.switching() && !cx.bug(Bug::ServesWhileHandingOver) || self.stage != Stage::Ready {
             return;
         }
         if common.connected(self.other) {

@@ -206,11 +206,7 @@ impl Partner {
     fn set_suspended(&mut self, cx: &mut Cx<'_>, value: bool) {
         let n = self.common.n();
         let before = *self.common.shared();
-        if cx.bug(Bug::VolatileSuspend) {
-            self.common.keeper.pretend(|r| r.shared.suspended.set(n, value));
-        } else {
-            self.common.keeper.change(cx.out, |r| r.shared.suspended.set(n, value));
-        }
+        self.common.keeper.change(cx.out, |r| r.shared.suspended.set(n, value));
         self.settings_changed(cx, &before);
     }
 

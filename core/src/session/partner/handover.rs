@@ -94,8 +94,19 @@ impl Partner {
             r.shared.failover_lsn = end;
             r.shared.synchronized = Stamped::not_synchronized(n);
         });
-        self.switched = Some(Switched::HandedOver);
         self.failover_handed_over();
+        if cx.bug(Bug::ServesWhileHandingOver)
+            && let RoleData::Principal(p) = &mut self.role
+        {
+            p.handover = None;
+            return;
+        }
+        self.handed_over(cx);
+    }
+
+    /// From principal to mirror, by the own record.
+    pub(super) fn handed_over(&mut self, cx: &mut Cx<'_>) {
+        self.switched = Some(Switched::HandedOver);
         self.become_mirror(cx, Elected::No);
         if let RoleData::Mirror(m) = &mut self.role {
             m.handed_over = true;
