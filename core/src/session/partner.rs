@@ -122,7 +122,12 @@ impl Partner {
     /// A link is in use: this side says its record, which starts the channel. [S-30, FO-40]
     pub fn link_up(&mut self, cx: &mut Cx<'_>, peer: InstanceId, id: ChannelId) {
         self.common.link_up(cx.now, peer, id);
-        self.say_record(cx, peer);
+        // A claimant has said nothing to the principal until its claim has ended one way or another: the roles do not
+        // agree before. [OQ-4.3, TR-17]
+        let claiming = matches!(&self.role, RoleData::Mirror(m) if m.claiming());
+        if peer != self.other || !claiming || cx.bug(Bug::ClaimantFollows) {
+            self.say_record(cx, peer);
+        }
     }
 
     fn say_record(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
@@ -177,7 +182,12 @@ impl Partner {
     /// A slot write of the record has completed.
     pub fn written(&mut self, cx: &mut Cx<'_>) {
         let was_switching = self.common.keeper.switching();
+        let was_suspended = self.common.keeper.durable_suspended();
         self.common.written(cx);
+        if was_suspended != self.common.keeper.durable_suspended() {
+            // Shown before anybody is answered on the strength of it.
+            self.show(cx);
+        }
         if was_switching && !self.common.keeper.switching() {
             if cx.bug(Bug::ServesWhileHandingOver)
                 && matches!(self.role, RoleData::Principal(_))
@@ -235,6 +245,7 @@ impl Partner {
                 RoleData::Mirror(m) => {
                     if peer == self.other {
                         m.principal_state = state;
+                        m.failing_over &= state == Some(MirroringState::PendingFailover);
                     }
                 }
             },
@@ -274,7 +285,7 @@ impl Partner {
         if after.safety.value != before.safety.value
             && let RoleData::Principal(p) = &mut self.role
         {
-            p.safety_changed();
+            p.safety_changed(&mut self.common);
         }
         if after.suspended.value != before.suspended.value {
             self.suspension_changed(cx, after.suspended.value);
@@ -289,7 +300,7 @@ impl Partner {
         self.abandon_failover(cx, 1456);
         match &mut self.role {
             RoleData::Principal(p) => {
-                p.paused();
+                p.paused(&mut self.common);
             }
             RoleData::Mirror(m) => m.paused(cx),
         }
@@ -384,12 +395,14 @@ impl Partner {
                 if peer == owner && m.rejoin == Rejoin::Receiving =>
             {
                 m.tail = Some(end);
+                m.failing_over = true;
                 true
             }
             (RoleData::Mirror(m), Message::ClaimRefused { last_word, claimed })
                 if Some(peer) == witness && m.claiming() && claimed == header.n.max(claimed) =>
             {
                 if m.claim_refused(cx, &mut self.common, last_word) {
+                    self.say_record(cx, self.other);
                     self.force_refused(cx);
                 }
                 true
@@ -550,6 +563,8 @@ impl Partner {
             // What is left to redo is the new principal's first business.
             self.advance_copy(cx);
         }
+        // A SUSPEND is told before the "not synchronised" that comes of it. [TR-5]
+        self.advance_statement(cx);
         if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
             copy.pump(cx.out);
             p.advance(cx, &mut self.common, copy);

@@ -313,6 +313,10 @@ impl Switches {
             Some(("INV-9", "ends a suspension without a newer word"))
         } else if !first {
             None
+        } else if made.is_some_and(|m| m.origin == Origin::Renounced) {
+            // Said anew under the n that goes back to the principal: what it was there.
+            (new.suspended != before.suspended)
+                .then_some(("OQ-4.3", "changes the suspended flag by renouncing"))
         } else if new.suspended {
             let ordered = cx.statements.heard(instance, Kind::Suspend)
                 || made.is_some_and(|m| m.origin == Origin::Force);
