@@ -5,17 +5,19 @@
 //! a stretch meets an expectation's window. Work per fact does not grow with the length of the run.
 
 mod show;
+mod told;
 
 use crate::fault::Action;
 use crate::observe::Fact;
-use crate::scenario::{Condition, Expectation, Scenario, Step};
+use crate::scenario::{Amount, Condition, Expectation, Range, Scenario, Step};
 use crate::time::Time;
-use dbm_core::io::{Reply, SqlError};
+use dbm_core::io::{Notice, Reply, SqlError};
 use dbm_core::types::InstanceId;
 use dbm_core::view::Status;
 use serde::Serialize;
 use show::{Show, describe};
 use std::collections::BTreeMap;
+use told::{Kind, Told};
 
 /// "Serves" means: its newest answer is at most this old.
 const FRESH: Time = Time::secs(1);
@@ -43,6 +45,11 @@ pub struct Expectations {
     serving: Vec<usize>,
     downtime: Vec<usize>,
     committing: Vec<usize>,
+    /// Items about what instances tell, and about answers that are counted in a window.
+    telling: Vec<usize>,
+    counting: Vec<usize>,
+    /// The newest state-change event of each instance since its process started.
+    last_event: Vec<u8>,
     first_reply: Option<Time>,
     last_reply: Option<(Time, InstanceId)>,
     longest_gap: Time,
@@ -73,9 +80,40 @@ enum Form {
 enum Test {
     Shown(Vec<Show>),
     ServedBy(Option<InstanceId>),
-    Lost(u64),
-    Downtime { most: Time, worst: Time, worst_from: Time },
+    Lost(Amount),
+    Downtime {
+        most: Time,
+        worst: Time,
+        worst_from: Time,
+    },
     Committed(u64),
+    /// Answers in the window.
+    Count {
+        answer: Answer,
+        on: Option<InstanceId>,
+        wanted: Wanted,
+        count: u64,
+    },
+    Told(Told),
+}
+
+/// What is counted in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// A client is told that its transaction is committed.
+    Commit,
+    /// An instance tells it; nobody may hear.
+    Confirms,
+    /// A client is told an error.
+    Error(u32),
+}
+
+/// What a number of answers is compared with.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    Range(Range),
+    /// What is missing in the end.
+    Lost,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +173,9 @@ impl Expectations {
             serving: Vec::new(),
             downtime: Vec::new(),
             committing: Vec::new(),
+            telling: Vec::new(),
+            counting: Vec::new(),
+            last_event: vec![0; names.len()],
             first_reply: None,
             last_reply: None,
             longest_gap: Time(0),
@@ -161,6 +202,8 @@ impl Expectations {
                     item.holds = *n == 0;
                     it.committing.push(i);
                 }
+                Test::Count { .. } => it.counting.push(i),
+                Test::Told(_) => it.telling.push(i),
                 Test::Lost(_) => {}
             }
         }
@@ -180,9 +223,26 @@ impl Expectations {
                 self.show(at, *instance, None);
                 self.drop_statements(*instance);
             }
-            Fact::Started { instance, .. } => self.drop_statements(*instance),
-            Fact::Replied { instance, reply, .. } if serves(reply) => self.reply(at, *instance),
-            Fact::Answered { reply: Reply::Committed { .. }, .. } => self.commit(at),
+            Fact::Replied { instance, reply, .. } if serves(reply) => {
+                if matches!(reply, Reply::Committed { .. }) {
+                    self.count(at, *instance, Answer::Confirms);
+                }
+                self.reply(at, *instance);
+            }
+            Fact::Answered { from, reply: Reply::Committed { .. }, .. } => {
+                self.commit(at);
+                self.count(at, *from, Answer::Commit);
+            }
+            Fact::Answered {
+                from, reply: Reply::Failed { error, .. } | Reply::Refused { error }, ..
+            } => {
+                self.count(at, *from, Answer::Error(*error));
+            }
+            Fact::Told { instance, notice } => self.told(at, *instance, notice),
+            Fact::Started { instance, .. } => {
+                self.drop_statements(*instance);
+                self.last_event[usize::from(instance.0)] = 0;
+            }
             Fact::Acted { step, .. } => self.acted(*step),
             Fact::StatementDone { instance, sql, result } => self.statement(*instance, sql, result),
             Fact::Paused { .. }
@@ -198,8 +258,7 @@ impl Expectations {
             | Fact::Called { .. }
             | Fact::TxnBegun { .. }
             | Fact::Answered { .. }
-            | Fact::ClientLost { .. }
-            | Fact::Told { .. } => {}
+            | Fact::ClientLost { .. } => {}
         }
     }
 
@@ -232,9 +291,17 @@ impl Expectations {
                     // What is still open is a window throughout which nobody else answered.
                     item.verdict.get_or_insert(if item.answers > 0 { Ok(()) } else { Err(seen) });
                 }
-                Test::Lost(most) => {
+                Test::Count { wanted, count, .. } => {
+                    let held = match wanted {
+                        Wanted::Range(range) => range.holds(*count),
+                        Wanted::Lost => self.lost == Some(*count),
+                    };
+                    item.verdict = Some(if held { Ok(()) } else { Err(seen) });
+                }
+                Test::Told(told) => item.verdict = Some(told.verdict(&self.names)),
+                Test::Lost(amount) => {
                     item.verdict = Some(match self.lost {
-                        Some(lost) if lost <= *most => Ok(()),
+                        Some(lost) if amount.range().holds(lost) => Ok(()),
                         Some(lost) => Err(format!("{lost} are missing")),
                         None => Err("nobody counted them".into()),
                     });
@@ -382,6 +449,40 @@ impl Expectations {
         }
     }
 
+    fn count(&mut self, at: Time, from: InstanceId, got: Answer) {
+        for k in 0..self.counting.len() {
+            let item = &mut self.items[self.counting[k]];
+            let inside = item.form.contains(at);
+            if let Test::Count { answer, on, count, .. } = &mut item.test
+                && inside
+                && *answer == got
+                && on.is_none_or(|on| on == from)
+            {
+                *count += 1;
+            }
+        }
+    }
+
+    fn told(&mut self, at: Time, instance: InstanceId, notice: &Notice) {
+        let (kind, number, gap) = match notice {
+            Notice::Event { number, previous, .. } => {
+                let last = std::mem::replace(&mut self.last_event[usize::from(instance.0)], *number);
+                (Kind::Event, u32::from(*number), (last != *previous).then_some((*previous, last)))
+            }
+            Notice::Message { number, .. } => (Kind::Message, *number, None),
+            _ => return,
+        };
+        for k in 0..self.telling.len() {
+            let item = &mut self.items[self.telling[k]];
+            let inside = item.form.contains(at);
+            if let Test::Told(told) = &mut item.test
+                && inside
+            {
+                told.hear(at, kind, instance, number, gap);
+            }
+        }
+    }
+
     fn acted(&mut self, step: usize) {
         let Some(watch) = self.steps.get_mut(step) else { return };
         watch.acted = true;
@@ -421,7 +522,11 @@ impl Expectations {
             Test::Shown(shows) => describe(shows, &self.shown, &self.names),
             Test::Committed(_) => format!("{} were confirmed", self.committed),
             Test::ServedBy(_) => "no answer of that instance in the window".into(),
-            Test::Lost(_) | Test::Downtime { .. } => String::new(),
+            Test::Count { count, wanted: Wanted::Range(_), .. } => format!("{count} in the window"),
+            Test::Count { count, wanted: Wanted::Lost, .. } => {
+                format!("{count} in the window, and {} are missing", self.lost.unwrap_or_default())
+            }
+            Test::Lost(_) | Test::Downtime { .. } | Test::Told(_) => String::new(),
         }
     }
 }
@@ -438,6 +543,9 @@ impl Form {
         match self {
             Form::By { by: to, .. } | Form::At(to) | Form::Throughout(_, to) => to,
         }
+    }
+    fn contains(self, at: Time) -> bool {
+        (self.start()..=self.end()).contains(&at)
     }
 }
 
@@ -465,6 +573,26 @@ fn item(e: &Expectation, by_name: &BTreeMap<&str, InstanceId>) -> Item {
         Condition::State(map) => Test::Shown(map.iter().map(|(n, v)| Show::State(id(n), *v)).collect()),
         Condition::WitnessState(map) => {
             Test::Shown(map.iter().map(|(n, v)| Show::Witness(id(n), *v)).collect())
+        }
+        Condition::Safety(map) => Test::Shown(map.iter().map(|(n, v)| Show::Safety(id(n), *v)).collect()),
+        Condition::Commits { on, at_least, at_most } => {
+            let wanted = Wanted::Range(Range { at_least: *at_least, at_most: *at_most });
+            Test::Count { answer: Answer::Commit, on: on.as_ref().map(id), wanted, count: 0 }
+        }
+        Condition::Errors { number, on, at_least, at_most } => {
+            let wanted = Wanted::Range(Range { at_least: *at_least, at_most: *at_most });
+            Test::Count { answer: Answer::Error(*number), on: on.as_ref().map(id), wanted, count: 0 }
+        }
+        Condition::LostCommitsOf(on) => {
+            Test::Count { answer: Answer::Confirms, on: Some(id(on)), wanted: Wanted::Lost, count: 0 }
+        }
+        Condition::Events(map) => {
+            let wanted = map.iter().map(|(n, v)| (id(n), v.iter().map(|n| u32::from(*n)).collect()));
+            Test::Told(Told::new(Kind::Event, wanted, e.throughout.is_some()))
+        }
+        Condition::Messages(map) => {
+            let wanted = map.iter().map(|(n, v)| (id(n), v.clone()));
+            Test::Told(Told::new(Kind::Message, wanted, e.throughout.is_some()))
         }
         Condition::RoleSequence { instance, n } => Test::Shown(vec![Show::Sequence(id(instance), *n)]),
         Condition::ServedBy(who) => Test::ServedBy(who.as_ref().map(id)),

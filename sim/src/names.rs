@@ -44,6 +44,23 @@ pub const STEPS: &[&str] = &[
     "lease.lost",
 ];
 
+/// State-change events by their numbers. [EV-0 … EV-12]
+pub const EVENTS: [&str; 13] = [
+    "Null Notification",
+    "Synchronized Principal with Witness",
+    "Synchronized Principal without Witness",
+    "Synchronized Mirror with Witness",
+    "Synchronized Mirror without Witness",
+    "Connection with Principal Lost",
+    "Connection with Mirror Lost",
+    "Manual Failover",
+    "Automatic Failover",
+    "Mirroring Suspended",
+    "No Quorum",
+    "Synchronizing Mirror",
+    "Principal Running Exposed",
+];
+
 /// Files of a session on an instance's disk.
 pub const FILES: &[&str] = &["record", "boot", "log", "data", "double_write"];
 

@@ -322,6 +322,13 @@ pub enum Trigger {
         /// The instance.
         instance: String,
     },
+    /// The partner raises this state-change event.
+    Event {
+        /// The instance.
+        instance: String,
+        /// Its number, 0 to 12.
+        number: u8,
+    },
 }
 
 /// A partner role in a file.
@@ -389,12 +396,14 @@ pub struct Expectation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Condition {
-    /// Partner roles.
-    Role(BTreeMap<String, RoleName>),
-    /// Mirroring states.
-    State(BTreeMap<String, StateName>),
+    /// Partner roles; `null`: the instance runs, and its database is in no session.
+    Role(BTreeMap<String, Option<RoleName>>),
+    /// Mirroring states; `null` as for roles.
+    State(BTreeMap<String, Option<StateName>>),
     /// Witness states as the partners see them.
     WitnessState(BTreeMap<String, WitnessName>),
+    /// Transaction safety as the partners show it.
+    Safety(BTreeMap<String, SafetyDecl>),
     /// Who serves: the instance whose successful reply to a client was the newest within the last second (`by`, `at`),
     /// or the only one that answered in the window, at least once (`throughout`); `null`: nobody answers a client.
     ServedBy(Option<String>),
@@ -406,12 +415,85 @@ pub enum Condition {
         n: u32,
     },
     /// At most so many confirmed transactions are missing at the end of the run, whatever the time form says.
-    LostTransactions(u64),
+    LostTransactions(Amount),
+    /// Exactly as many confirmed transactions are missing at the end of the run as this instance confirms in the window,
+    /// whether or not the answers arrive.
+    LostCommitsOf(String),
     /// Longest time without a successful reply to any client, from the first reply and the start of the window
     /// (`throughout`, `after`) to its end or the moment when the clients stop.
     DowntimeMax(Time),
     /// At least so many transactions have been confirmed to a client since the start of the run.
     Committed(u64),
+    /// So many transactions are confirmed to clients in the window.
+    Commits {
+        /// By this instance; absent: by any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on: Option<String>,
+        /// Smallest number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_least: Option<u64>,
+        /// Largest number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
+    },
+    /// So many calls of clients end with this error in the window.
+    Errors {
+        /// Error number.
+        number: u32,
+        /// From this instance; absent: from any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on: Option<String>,
+        /// Smallest number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_least: Option<u64>,
+        /// Largest number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at_most: Option<u64>,
+    },
+    /// The partners raise these state-change events in the window, in this order: with `by` others may come between,
+    /// with `throughout` there are no others. Each must name the one before it as the previous one.
+    Events(BTreeMap<String, Vec<u8>>),
+    /// The instances write these numbered messages in the window, in this order, as for events.
+    Messages(BTreeMap<String, Vec<u32>>),
+}
+
+/// A number with bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected a number, or `at_least` and `at_most`")]
+pub enum Amount {
+    /// At most this.
+    AtMost(u64),
+    /// Between bounds.
+    Between(Range),
+}
+
+impl Amount {
+    /// Its bounds.
+    pub fn range(self) -> Range {
+        match self {
+            Amount::AtMost(most) => Range { at_least: None, at_most: Some(most) },
+            Amount::Between(range) => range,
+        }
+    }
+}
+
+/// Bounds of a number, each included; at least one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// Smallest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<u64>,
+    /// Largest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+}
+
+impl Range {
+    /// Does it hold `count`?
+    pub fn holds(self, count: u64) -> bool {
+        self.at_least.is_none_or(|least| count >= least) && self.at_most.is_none_or(|most| count <= most)
+    }
 }
 
 /// Random faults.

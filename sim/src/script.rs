@@ -154,6 +154,8 @@ pub enum Point {
     Reached(u8, String),
     /// The process has started.
     Started(u8),
+    /// A state-change event of this number is raised.
+    Event(u8, u8),
 }
 
 /// One step.
@@ -256,6 +258,7 @@ impl Names<'_> {
             Trigger::Serving { instance } => Point::Serving(self.instance(instance)?),
             Trigger::Reached { instance, step } => Point::Reached(self.instance(instance)?, step.clone()),
             Trigger::Started { instance } => Point::Started(self.instance(instance)?),
+            Trigger::Event { instance, number } => Point::Event(self.instance(instance)?, *number),
         })
     }
 

@@ -5,6 +5,7 @@
 use crate::digest;
 use crate::fault::Action;
 use crate::frames;
+use crate::names::EVENTS;
 use crate::node::Roster;
 use crate::observe::{ClientId, Fact};
 use crate::script::file_name;
@@ -227,12 +228,21 @@ impl Line<'_> {
             What::Answered(from, reply) => row("answered", format_args!("by {} {reply:?}", self.name(*from))),
             What::Begun(txn) => row("begins", format_args!("transaction {}", txn.0)),
             What::Lost => row("unknown", format_args!("the open call's outcome")),
+            What::Told(Notice::Event { number, previous, .. }) => row(
+                "event",
+                format_args!(
+                    "{number} {}, after {previous}",
+                    EVENTS.get(usize::from(*number)).unwrap_or(&"of no name")
+                ),
+            ),
+            What::Told(Notice::Message { number, .. }) => {
+                let text = dbm_core::control::catalogued(*number).map_or("", |entry| entry.message);
+                row("message", format_args!("{number} {text}"))
+            }
             What::Told(notice) => row("tells", format_args!("{notice:?}")),
             What::Statement(sql) => row("statement", format_args!("{sql}")),
             What::StatementDone(sql, Ok(())) => row("done", format_args!("{sql}")),
-            What::StatementDone(sql, Err(error)) => {
-                row("failed", format_args!("error {} severity {}: {sql}", error.number, error.severity))
-            }
+            What::StatementDone(sql, Err(error)) => row("failed", format_args!("{sql}: {error}")),
             What::Acted(step, action) => row("plan", format_args!("step {step}: {action:?}")),
             What::Panicked(message) => row("panicked", format_args!("{}", message.replace('\n', " "))),
         }
@@ -260,5 +270,37 @@ impl Trace {
     /// The lines: true time in seconds, who, what, detail.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
         self.entries.iter().map(|entry| entry.line(&self.roster))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::tests::small;
+    use dbm_core::types::SessionId;
+
+    fn line(fact: &Fact<'_>) -> String {
+        Entry::of(Time::secs(5), fact).expect("it is told").line(&Roster::new(&small()))
+    }
+
+    #[test]
+    fn events_messages_and_refusals_are_told_in_words() {
+        let instance = InstanceId(1);
+        let session = SessionId(0);
+        let told = |notice: Notice| line(&Fact::Told { instance, notice: &notice });
+        assert_eq!(
+            told(Notice::Event { session, number: 12, previous: 6 }),
+            "    5.000000  B          event        12 Principal Running Exposed, after 6"
+        );
+        assert_eq!(
+            told(Notice::Message { session, number: 1480 }),
+            "    5.000000  B          message      1480 database changes roles"
+        );
+        let result = &Err(dbm_core::control::sql_error(1431));
+        let failed = line(&Fact::StatementDone { instance, sql: "X", result });
+        assert!(
+            failed.starts_with("    5.000000  B          failed       X: error 1431, severity 16: "),
+            "{failed}"
+        );
     }
 }

@@ -40,6 +40,8 @@ pub enum Moment<'a> {
     Reached(u8, &'a str),
     /// A process has started.
     Started(u8),
+    /// A numbered state-change event is raised.
+    Event(u8, u8),
 }
 
 /// A step that is due.
@@ -165,6 +167,7 @@ impl Point {
             (Point::Serving(instance), Moment::Serving(i))
             | (Point::Started(instance), Moment::Started(i)) => instance == i,
             (Point::Reached(instance, name), Moment::Reached(i, n)) => instance == i && name == n,
+            (Point::Event(instance, number), Moment::Event(i, n)) => (instance, number) == (i, n),
             _ => false,
         }
     }
@@ -180,6 +183,7 @@ fn class_of_moment(moment: &Moment<'_>) -> u16 {
         Moment::Serving(_) => 32,
         Moment::Reached(..) => 64,
         Moment::Started(_) => 128,
+        Moment::Event(..) => 256,
     }
 }
 
@@ -193,6 +197,7 @@ fn class_of_point(point: &Point) -> u16 {
         Point::Serving(_) => 32,
         Point::Reached(..) => 64,
         Point::Started(_) => 128,
+        Point::Event(..) => 256,
     }
 }
 
@@ -234,6 +239,20 @@ mod tests {
         triggers.performed(0);
         assert_eq!(fires(&mut triggers, Moment::Reached(0, "claim.sent")), NONE);
         assert_eq!(fires(&mut triggers, Moment::Reached(0, "claim.durable")), [1]);
+    }
+
+    #[test]
+    fn an_event_fires_by_instance_and_number() {
+        let script = Script(vec![on(Point::Event(1, 9), 2, None)]);
+        let mut triggers = Triggers::new(&script, vec![None; 2]);
+        for (moment, fired) in [
+            (Moment::Event(1, 9), &NONE[..]),
+            (Moment::Event(1, 12), &NONE),
+            (Moment::Event(0, 9), &NONE),
+            (Moment::Event(1, 9), &[0]),
+        ] {
+            assert_eq!(fires(&mut triggers, moment), fired);
+        }
     }
 
     #[test]

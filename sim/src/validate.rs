@@ -3,9 +3,9 @@
 
 mod steps;
 
-use crate::names::{self, CLIENTS};
+use crate::names::{self, CLIENTS, EVENTS};
 use crate::plan::OWNER_TAIL;
-use crate::scenario::{Condition, Expectation, FORMAT, Scenario, SessionDecl, Spread};
+use crate::scenario::{Condition, Expectation, FORMAT, Range, Scenario, SessionDecl, Spread};
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -314,6 +314,7 @@ impl Checker<'_> {
                 self.bad(format!("{path}.that.downtime_max"), "is as long as the window, so it cannot fail");
             }
             self.condition(&format!("{path}.that"), &expectation.condition);
+            self.counted(&format!("{path}.that"), expectation);
         }
     }
 
@@ -341,26 +342,96 @@ impl Checker<'_> {
             Condition::Role(map) => self.partners(&format!("{path}.role"), map),
             Condition::State(map) => self.partners(&format!("{path}.state"), map),
             Condition::WitnessState(map) => self.partners(&format!("{path}.witness_state"), map),
+            Condition::Safety(map) => self.partners(&format!("{path}.safety"), map),
+            Condition::Events(map) => {
+                self.partners(&format!("{path}.events"), map);
+                for (name, numbers) in map {
+                    for number in numbers {
+                        self.event(&format!("{path}.events.{name}"), *number);
+                    }
+                }
+            }
+            Condition::Messages(map) => self.partners(&format!("{path}.messages"), map),
+            Condition::Commits { on, at_least, at_most } => {
+                let count = Range { at_least: *at_least, at_most: *at_most };
+                self.by_partner(&format!("{path}.commits"), on.as_deref(), count);
+            }
+            Condition::Errors { on, at_least, at_most, .. } => {
+                let count = Range { at_least: *at_least, at_most: *at_most };
+                self.by_partner(&format!("{path}.errors"), on.as_deref(), count);
+            }
+            Condition::LostCommitsOf(instance) => {
+                let path = format!("{path}.lost_commits_of");
+                self.partner(&path, instance);
+                if self.scenario.workload.is_some_and(|w| w.read_only_percent > 0) {
+                    self.bad(path, "counts readers, too, who lose nothing; expected read_only_percent 0");
+                }
+            }
+            Condition::LostTransactions(amount) => {
+                self.bounds(&format!("{path}.lost_transactions"), amount.range());
+            }
             Condition::ServedBy(Some(instance)) => self.partner(&format!("{path}.served_by"), instance),
             Condition::RoleSequence { instance, .. } => {
                 self.instance(&format!("{path}.role_sequence.instance"), instance);
             }
-            Condition::ServedBy(None)
-            | Condition::LostTransactions(_)
-            | Condition::DowntimeMax(_)
-            | Condition::Committed(_) => {}
+            Condition::ServedBy(None) | Condition::DowntimeMax(_) | Condition::Committed(_) => {}
         }
         let needs_clients = match condition {
-            Condition::ServedBy(_) | Condition::DowntimeMax(_) | Condition::Committed(_) => true,
+            Condition::ServedBy(_)
+            | Condition::DowntimeMax(_)
+            | Condition::Committed(_)
+            | Condition::Commits { .. }
+            | Condition::LostCommitsOf(_)
+            | Condition::Errors { .. } => true,
             Condition::Role(_)
             | Condition::State(_)
             | Condition::WitnessState(_)
+            | Condition::Safety(_)
+            | Condition::Events(_)
+            | Condition::Messages(_)
             | Condition::RoleSequence { .. }
             | Condition::LostTransactions(_) => false,
         };
         if needs_clients && self.scenario.workload.is_none() {
             self.bad(path, "is about clients, and the scenario has none; expected a `workload`");
         }
+    }
+
+    /// What is counted in a window needs one, and something that could fail.
+    fn counted(&mut self, path: &str, e: &Expectation) {
+        let empty = match &e.condition {
+            Condition::Events(map) => map.values().all(Vec::is_empty),
+            Condition::Messages(map) => map.values().all(Vec::is_empty),
+            Condition::Commits { .. } | Condition::LostCommitsOf(_) | Condition::Errors { .. } => false,
+            _ => return,
+        };
+        if e.at.is_some() {
+            self.bad(path, "is counted in a window; expected `by` or `throughout`");
+        }
+        if empty && e.by.is_some() {
+            self.bad(path, "asks for nothing, so it cannot fail; expected a number, or `throughout`");
+        }
+    }
+
+    fn by_partner(&mut self, path: &str, on: Option<&str>, count: Range) {
+        if let Some(on) = on {
+            self.partner(&format!("{path}.on"), on);
+        }
+        self.bounds(path, count);
+    }
+
+    fn bounds(&mut self, path: &str, count: Range) {
+        match (count.at_least, count.at_most) {
+            (None, None) => self.bad(path, "has no bound; expected `at_least` or `at_most`"),
+            (Some(least), Some(most)) if least > most => {
+                self.bad(path, format!("at_least {least} is above at_most {most}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn event(&mut self, path: &str, number: u8) {
+        self.range(path, usize::from(number), 0, EVENTS.len() - 1);
     }
 
     fn partners<T>(&mut self, path: &str, map: &BTreeMap<String, T>) {

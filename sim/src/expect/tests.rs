@@ -9,6 +9,16 @@ use serde_json::{Value, json};
 const A: InstanceId = InstanceId(0);
 const B: InstanceId = InstanceId(1);
 
+fn committed() -> Reply {
+    Reply::Committed {
+        n: RoleSequence(1),
+        txn: dbm_core::types::TxnId(1),
+        at: Lsn::ZERO,
+        branch: Branch::default(),
+        values: Vec::new(),
+    }
+}
+
 /// A run of thirty seconds that is watched for one expectation, with clients.
 struct Watch(Expectations);
 
@@ -52,14 +62,36 @@ impl Watch {
         self
     }
     fn commit(mut self, s: u64) -> Self {
-        let reply = Reply::Committed {
-            n: RoleSequence(1),
-            txn: dbm_core::types::TxnId(1),
-            at: Lsn::ZERO,
-            branch: Branch::default(),
-            values: Vec::new(),
-        };
-        self.0.fact(Time::secs(s), &Fact::Answered { client: ClientId(0), from: A, reply: &reply });
+        self.0.fact(Time::secs(s), &Fact::Answered { client: ClientId(0), from: A, reply: &committed() });
+        self
+    }
+    fn confirms(mut self, s: u64, instance: InstanceId) -> Self {
+        self.0.fact(Time::secs(s), &Fact::Replied { instance, client: ClientId(0), reply: &committed() });
+        self
+    }
+    fn null(mut self, s: u64, instance: InstanceId) -> Self {
+        let (n, safety) = (RoleSequence(1), Safety::Off);
+        let status = Status { role: None, state: None, n, witness: None, safety, serving: false };
+        self.0.fact(Time::secs(s), &Fact::Status { instance, session: SessionId(0), status: &status });
+        self
+    }
+    fn event(mut self, s: u64, instance: InstanceId, number: u8, previous: u8) -> Self {
+        let notice = Notice::Event { session: SessionId(0), number, previous };
+        self.0.fact(Time::secs(s), &Fact::Told { instance, notice: &notice });
+        self
+    }
+    fn message(mut self, s: u64, instance: InstanceId, number: u32) -> Self {
+        let notice = Notice::Message { session: SessionId(0), number };
+        self.0.fact(Time::secs(s), &Fact::Told { instance, notice: &notice });
+        self
+    }
+    fn error(mut self, s: u64, from: InstanceId, error: u32) -> Self {
+        let reply = Reply::Failed { n: RoleSequence(1), error };
+        self.0.fact(Time::secs(s), &Fact::Answered { client: ClientId(0), from, reply: &reply });
+        self
+    }
+    fn started(mut self, s: u64, instance: InstanceId) -> Self {
+        self.0.fact(Time::secs(s), &Fact::Started { instance, incarnation: 2 });
         self
     }
     fn unmet(self) -> Vec<Unmet> {
@@ -225,6 +257,96 @@ fn statements_end_as_the_file_says() {
     run(json!(1447), Some(Ok(()))).not_met("it succeeded");
     run(json!(-1), refused()).met();
     run(json!(-1), None).met();
+}
+
+#[test]
+fn events_come_in_order_inside_their_window() {
+    let by = || json!({"after": "5s", "by": "10s", "that": {"events": {"A": [7, 11, 3]}}});
+    let told = |w: Watch| w.event(4, A, 1, 0).event(5, A, 7, 1).event(6, A, 11, 7);
+    told(Watch::expecting(by())).event(10, A, 3, 11).met();
+    told(Watch::expecting(by())).event(7, A, 4, 11).event(8, A, 3, 4).met();
+    told(Watch::expecting(by())).event(11, A, 3, 11).not_met("A told 7, 11");
+    told(Watch::expecting(by())).event(9, B, 3, 0).not_met("A told 7, 11");
+    Watch::expecting(by()).event(5, A, 11, 0).event(6, A, 7, 11).event(7, A, 3, 7).not_met("A told 11, 7, 3");
+    Watch::expecting(by()).not_met("A told nothing");
+}
+
+#[test]
+fn throughout_a_window_there_are_no_other_events() {
+    let only = |numbers: &[u8]| json!({"throughout": ["5s", "10s"], "that": {"events": {"A": numbers}}});
+    Watch::expecting(only(&[])).event(4, A, 1, 0).event(11, A, 6, 1).met();
+    Watch::expecting(only(&[])).event(6, A, 1, 0).not_met("A told 1");
+    Watch::expecting(only(&[6, 12])).event(6, A, 6, 0).event(6, A, 12, 6).met();
+    Watch::expecting(only(&[6, 12]))
+        .event(6, A, 6, 0)
+        .event(6, A, 12, 6)
+        .event(9, A, 1, 12)
+        .not_met("6, 12, 1");
+}
+
+#[test]
+fn an_event_names_the_one_before_it_of_this_process() {
+    let by = || json!({"by": "10s", "that": {"events": {"A": [7]}}});
+    Watch::expecting(by())
+        .event(1, A, 1, 0)
+        .event(2, A, 7, 2)
+        .not_met("event 7 of A at 2s comes after 1 and names 2");
+    Watch::expecting(by()).event(1, A, 1, 0).started(2, A).event(3, A, 0, 0).event(4, A, 7, 0).met();
+    Watch::expecting(by()).event(1, A, 1, 0).started(2, A).event(3, A, 7, 1).not_met("names 1");
+}
+
+#[test]
+fn messages_are_told_apart_from_events() {
+    let by = || json!({"by": "10s", "that": {"messages": {"B": [1443]}}});
+    Watch::expecting(by()).message(1, B, 1480).message(2, B, 1443).met();
+    Watch::expecting(by()).message(1, A, 1443).event(2, B, 7, 0).not_met("B told nothing");
+}
+
+#[test]
+fn null_is_what_a_running_instance_shows_without_a_session() {
+    let null = || json!({"at": "5s", "that": {"role": {"A": null}}});
+    Watch::expecting(null()).null(1, A).met();
+    Watch::expecting(null()).show(1, A, Synchronized).not_met("A shows principal");
+    Watch::expecting(null()).null(1, A).died(2, A).not_met("A shows nothing");
+    Watch::expecting(json!({"at": "5s", "that": {"state": {"A": null}}})).null(1, A).met();
+    Watch::expecting(json!({"at": "5s", "that": {"safety": {"A": "OFF"}}})).null(1, A).met();
+    Watch::expecting(json!({"at": "5s", "that": {"safety": {"A": "OFF"}}}))
+        .show(1, A, Synchronized)
+        .not_met("A shows FULL");
+}
+
+#[test]
+fn answers_are_counted_inside_their_window() {
+    let of = |that: Value| Watch::expecting(json!({"throughout": ["5s", "10s"], "that": that}));
+    let commits = |bounds: Value| of(json!({ "commits": bounds })).commit(4).commit(5).commit(10).commit(11);
+    commits(json!({"on": "A", "at_least": 2, "at_most": 2})).met();
+    commits(json!({"at_least": 3})).not_met("2 in the window");
+    commits(json!({"on": "B", "at_most": 0})).met();
+    let errors = |bounds: Value| {
+        of(json!({ "errors": bounds }))
+            .error(4, A, 9002)
+            .error(6, A, 9002)
+            .error(7, A, 1205)
+            .error(8, B, 9002)
+    };
+    errors(json!({"number": 9002, "at_least": 2, "at_most": 2})).met();
+    errors(json!({"number": 9002, "on": "A", "at_most": 1})).met();
+    errors(json!({"number": 9002, "at_most": 1})).not_met("2 in the window");
+    errors(json!({"number": 1205, "on": "B", "at_least": 1})).not_met("0 in the window");
+}
+
+#[test]
+fn what_is_lost_may_be_bounded_below_and_named() {
+    let lost = |that: Value, count: u64| {
+        let expectation = json!({"throughout": ["5s", "10s"], "that": that});
+        let mut w = Watch::of(json!({"expect": [expectation], "workload": {"read_only_percent": 0}}));
+        w.0.lost_transactions(count);
+        w.confirms(4, A).confirms(6, A).confirms(7, B).confirms(8, A)
+    };
+    lost(json!({"lost_transactions": {"at_least": 2, "at_most": 3}}), 2).met();
+    lost(json!({"lost_transactions": {"at_least": 2}}), 1).not_met("1 are missing");
+    lost(json!({"lost_commits_of": "A"}), 2).met();
+    lost(json!({"lost_commits_of": "A"}), 3).not_met("2 in the window, and 3 are missing");
 }
 
 #[test]

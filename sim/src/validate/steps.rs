@@ -104,6 +104,10 @@ impl Checker<'_> {
             Trigger::Serving { instance } => {
                 return self.partner(&format!("{path}.serving.instance"), instance);
             }
+            Trigger::Event { instance, number } => {
+                self.event(&format!("{path}.event.number"), *number);
+                return self.partner(&format!("{path}.event.instance"), instance);
+            }
         };
         self.instance(&format!("{path}.{kind}.instance"), instance);
     }

@@ -173,6 +173,34 @@ fn an_expectation_that_cannot_fail_is_refused() {
 }
 
 #[test]
+fn what_is_counted_needs_a_window_and_bounds() {
+    let of = |fields: Value| json!({"workload": {}, "expect": [fields]});
+    let by = |that: Value| of(json!({"by": "9s", "that": that}));
+    only(of(json!({"at": "1s", "that": {"events": {"A": [1]}}})), "expect[0].that: is counted in a window");
+    only(by(json!({"events": {"A": []}})), "expect[0].that: asks for nothing");
+    only(by(json!({"messages": {"A": []}})), "expect[0].that: asks for nothing");
+    only(by(json!({"events": {"A": [13]}})), "expect[0].that.events.A: 13 is out of range; expected 0 to 12");
+    only(by(json!({"events": {"W": [1]}})), "expect[0].that.events.W: `W` is the witness");
+    only(by(json!({"commits": {"on": "A"}})), "expect[0].that.commits: has no bound");
+    only(
+        by(json!({"errors": {"number": 9002, "at_least": 2, "at_most": 1}})),
+        "expect[0].that.errors: at_least 2",
+    );
+    only(by(json!({"lost_transactions": {}})), "expect[0].that.lost_transactions: has no bound");
+    only(by(json!({"lost_commits_of": "A"})), "expect[0].that.lost_commits_of: counts readers");
+    let none = of(json!({"throughout": ["1s", "9s"], "that": {"events": {"A": [], "B": []}}}));
+    assert_eq!(problems(none), [""; 0]);
+    only(
+        json!({"timeline": [{"on": {"event": {"instance": "B", "number": 15}}, "do": "heal_all"}]}),
+        "timeline[0].on.event.number: 15 is out of range",
+    );
+    only(
+        json!({"timeline": [{"on": {"event": {"instance": "W", "number": 5}}, "do": "heal_all"}]}),
+        "timeline[0].on.event.instance: `W` is the witness",
+    );
+}
+
+#[test]
 fn every_problem_is_listed() {
     let found = problems(json!({"duration": "0s", "timeline": [{"at": "1s", "do": {"crash": "Q"}}]}));
     assert_eq!(found.len(), 3, "{found:#?}");

@@ -105,10 +105,8 @@ impl World {
             }
             Notice::Serving { open: true, .. } => self.moment(&Moment::Serving(instance.0)),
             Notice::Step { name, .. } => self.moment(&Moment::Reached(instance.0, name)),
-            Notice::Serving { open: false, .. }
-            | Notice::Removed { .. }
-            | Notice::Event { .. }
-            | Notice::Message { .. } => {}
+            Notice::Event { number, .. } => self.moment(&Moment::Event(instance.0, *number)),
+            Notice::Serving { open: false, .. } | Notice::Removed { .. } | Notice::Message { .. } => {}
         }
     }
 

@@ -93,11 +93,11 @@ pub fn not_served() -> Sight {
 }
 
 pub fn role(of: &str, role: RoleName) -> Sight {
-    Condition::Role(BTreeMap::from([(of.into(), role)]))
+    Condition::Role(BTreeMap::from([(of.into(), Some(role))]))
 }
 
 pub fn state(of: &str, state: StateName) -> Sight {
-    Condition::State(BTreeMap::from([(of.into(), state)]))
+    Condition::State(BTreeMap::from([(of.into(), Some(state))]))
 }
 
 pub fn witness(of: &str, state: WitnessName) -> Sight {
@@ -392,7 +392,7 @@ impl Play {
     /// No confirmed transaction is missing in the end.
     pub fn loses_nothing(&mut self) {
         let by = self.now;
-        self.expect_each(&[Condition::LostTransactions(0)], |e| e.at = Some(by));
+        self.expect_each(&[Condition::LostTransactions(Amount::AtMost(0))], |e| e.at = Some(by));
     }
 
     /// Plays it. The error says what was seen instead, and how to play it again.

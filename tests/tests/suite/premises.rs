@@ -2,6 +2,7 @@
 //! holds at least once. [protocol.md section 3]
 
 use dbm_sim::runner::{self, Options};
+use dbm_sim::time::Time;
 use dbm_sim::{plan, read};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +17,12 @@ fn every_premise_of_the_oracle_holds_somewhere() {
     let mut premises: BTreeMap<String, u64> = BTreeMap::new();
     for file in read::find(&[root]).expect("scenarios are shipped") {
         let scenario = read::file(&file).expect("shipped scenarios are valid");
-        let seeds = if scenario.chaos.is_some() { 1..=6 } else { 1..=2 };
+        let seeds = match &scenario {
+            // A run of a day repeats itself.
+            s if s.duration >= Time::secs(3600) => continue,
+            s if s.chaos.is_some() => 1..=6,
+            _ => 1..=2,
+        };
         for seed in seeds {
             let outcome = runner::run(&plan::resolve(&scenario, seed), &Options::default());
             for (premise, count) in outcome.premises {
