@@ -4,6 +4,7 @@
 //! away (`dbmsim schema | head`) ends the command without a complaint.
 
 mod args;
+mod explore;
 
 use crate::campaign::{self, Finished, Job, Jobs, Mode, Runner, Source};
 use crate::plan;
@@ -12,6 +13,7 @@ use crate::report::{RunReport, Summary, Verdict};
 use crate::scenario::Scenario;
 use crate::schema;
 pub use args::{Args, Command, RunArgs, Seeds};
+pub use explore::ExploreArgs;
 use clap::Parser;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -122,6 +124,7 @@ fn dispatch(command: Command, runner: Runner<'_>, streams: &mut Streams<'_>) -> 
             }
             runs(&[source], None, &run, runner, streams)
         }
+        Command::Explore(args) => explore::explore(&args, streams),
         Command::List { files, json } => list(&files, json, streams),
         Command::Check { files } => check(&files, streams),
         Command::Schema => {

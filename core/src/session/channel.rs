@@ -50,7 +50,7 @@ impl Cx<'_> {
 }
 
 /// The channel of one session to one peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Channel {
     /// The peer.
     pub peer: InstanceId,
@@ -128,7 +128,7 @@ impl Channel {
 }
 
 /// A message that is said once a version of the record is durable, if its channel still stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Pledge {
     version: Version,
     peer: InstanceId,
@@ -137,7 +137,7 @@ struct Pledge {
 }
 
 /// The shared part of a partner and a witness seat.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Common {
     /// The session.
     pub session: SessionId,

@@ -21,7 +21,7 @@ mod failover;
 mod show;
 
 /// The role and what belongs to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub enum RoleData {
     /// In the principal role.
     Principal(Box<Principal>),
@@ -568,5 +568,12 @@ pub fn refuse(cx: &mut Cx<'_>, conn: ConnId, event: &ClientEvent, error: u32) {
         }
         ClientEvent::Request(_) => cx.out.push(Effect::Disconnect { conn }),
         ClientEvent::Closed => {}
+    }
+}
+
+/// What is only shown, such as the number of the last event, decides nothing. [`crate::canon`]
+impl std::hash::Hash for Partner {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (&self.common, &self.copy, &self.role, &self.ongoing, self.shown).hash(state);
     }
 }

@@ -14,7 +14,7 @@ use crate::types::{InstanceId, Instant, Role, Safety};
 const TIMEOUT_S_MIN: u16 = 5;
 
 /// A statement that waits for other instances.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Ongoing {
     request: u64,
     /// Afterwards it fails with E1421.
@@ -23,7 +23,7 @@ pub struct Ongoing {
 }
 
 /// What a statement waits for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Waits {
     /// The partner's answer to a setting; the witness is told too, without waiting.
     Setting { setting: Setting, version: Version, told: bool },

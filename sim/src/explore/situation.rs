@@ -1,0 +1,188 @@
+//! Where an exploration starts: situations that are worth one, each reached by a fixed path from a prepared session.
+
+use super::action::{Action, BreakKind};
+use super::judge::Finding;
+use super::links::pair;
+use super::model::{Budget, Done, Model, Setup};
+use super::moves;
+
+/// Steps on the way to a situation; a situation that takes longer does not exist.
+const STEPS_MAX: usize = 20_000;
+
+/// A situation.
+pub struct Situation {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is.
+    pub about: &'static str,
+    /// Does it need a witness?
+    pub witness: bool,
+    way: fn(&mut Way) -> Result<(), Lost>,
+}
+
+/// All situations.
+pub const SITUATIONS: &[Situation] = &[
+    Situation {
+        name: "quorum",
+        about: "all connected, SYNCHRONIZED, the mirror armed (without a witness: SYNCHRONIZED)",
+        witness: false,
+        way: quorum,
+    },
+    Situation {
+        name: "synchronising",
+        about: "all connected, the mirror is being brought to SYNCHRONIZED",
+        witness: false,
+        way: |way| way.start()?.until("A", "synced.begin"),
+    },
+    Situation {
+        name: "exposed",
+        about: "the pair A-B is broken, A runs exposed",
+        witness: true,
+        way: |way| {
+            quorum(way)?;
+            way.act(Action::Break(pair(0, 1), BreakKind::Drop))?;
+            way.until("A", "exposed")?;
+            way.quiet()
+        },
+    },
+    Situation {
+        name: "claim",
+        about: "A is cut off, B's claim is durable and on its way to W",
+        witness: true,
+        way: |way| {
+            isolate(way)?;
+            way.until("B", "claim.durable")
+        },
+    },
+    Situation {
+        name: "undo",
+        about: "B has taken over from A, which returned with log of its own and begins to undo it",
+        witness: true,
+        way: |way| {
+            quorum(way)?;
+            for other in [1, 2] {
+                way.act(Action::Break(pair(0, other), BreakKind::Cut))?;
+            }
+            way.act(Action::Commit(0))?;
+            way.while_not(|m| m.ghost.serves(1))?;
+            way.quiet()?;
+            for other in [1, 2] {
+                way.act(Action::Heal(pair(0, other)))?;
+            }
+            way.until("A", "undo.begin")
+        },
+    },
+];
+
+fn quorum(way: &mut Way) -> Result<(), Lost> {
+    way.start()?;
+    if way.model.setup.witness {
+        way.until("B", "armed")?;
+    }
+    way.while_not(moves::arrived)?;
+    // What still changed in the last moments has been said and heard.
+    for _ in 0..4 {
+        way.act(Action::Advance)?;
+        way.quiet()?;
+    }
+    Ok(())
+}
+
+fn isolate(way: &mut Way) -> Result<(), Lost> {
+    quorum(way)?;
+    way.act(Action::Break(pair(0, 1), BreakKind::Drop))?;
+    way.act(Action::Break(pair(0, 2), BreakKind::Drop))
+}
+
+/// Why a situation was not reached.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Lost {
+    /// It needs a witness.
+    #[error("this situation needs a witness")]
+    Witness,
+    /// The way does not lead there.
+    #[error("the situation was not reached: {0}")]
+    Never(String),
+    /// A rule was broken on the way.
+    #[error("on the way to the situation: {}: {}", .0.rule, .0.text)]
+    Finding(Finding),
+}
+
+impl From<Finding> for Lost {
+    fn from(finding: Finding) -> Self {
+        Lost::Finding(finding)
+    }
+}
+
+/// A way to a situation: the world goes on kindly, and nothing is repaired by itself.
+struct Way {
+    model: Model,
+}
+
+impl Way {
+    fn start(&mut self) -> Result<&mut Self, Lost> {
+        for instance in self.model.instances() {
+            self.act(Action::Restart(instance))?;
+        }
+        Ok(self)
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), Lost> {
+        match self.model.apply(action)? {
+            Done::Yes => Ok(()),
+            Done::No => Err(Lost::Never(format!("`{action}` cannot be done"))),
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Lost> {
+        let event = moves::events(&self.model).into_iter().next();
+        self.act(event.unwrap_or(Action::Advance))
+    }
+
+    fn while_not(&mut self, there: impl Fn(&Model) -> bool) -> Result<(), Lost> {
+        for _ in 0..STEPS_MAX {
+            if there(&self.model) {
+                return Ok(());
+            }
+            self.step()?;
+        }
+        Err(Lost::Never("it never comes".into()))
+    }
+
+    /// Until an instance tells a step of the protocol.
+    fn until(&mut self, who: &str, step: &str) -> Result<(), Lost> {
+        let told = |m: &Model| {
+            m.told.iter().any(|(i, name)| super::links::NAMES[usize::from(*i)] == who && name == step)
+        };
+        self.while_not(told).map_err(|e| match e {
+            Lost::Never(_) => Lost::Never(format!("{who} never tells `{step}`")),
+            other => other,
+        })
+    }
+
+    /// Until the moment is over.
+    fn quiet(&mut self) -> Result<(), Lost> {
+        self.while_not(Model::quiet)
+    }
+}
+
+impl Situation {
+    /// The situation of that name.
+    pub fn by_name(name: &str) -> Option<&'static Situation> {
+        SITUATIONS.iter().find(|s| s.name == name)
+    }
+
+    /// A world in this situation, with `left` to happen.
+    pub fn reach(&self, setup: Setup, left: Budget) -> Result<Model, Lost> {
+        if self.witness && !setup.witness {
+            return Err(Lost::Witness);
+        }
+        let mut way = Way { model: Model::new(setup) };
+        way.model.left = Budget { breaks: 8, crashes: 8, commits: 8, stalls: 0 };
+        (self.way)(&mut way)?;
+        let mut model = way.model;
+        model.left = left;
+        model.told.clear();
+        Ok(model)
+    }
+}
