@@ -234,6 +234,13 @@ impl Links {
         self.links.iter().any(|l| l.pair == pair)
     }
 
+    /// A reset that waits in a link of the pair, cut or not.
+    pub fn reset_notice(&self, pair: u8) -> Option<(u32, usize)> {
+        let is = |queue: &VecDeque<Item>| matches!(queue.front(), Some(Item::Down(LinkDownCause::Reset)));
+        let mut links = self.links.iter().filter(|l| l.pair == pair);
+        links.find_map(|l| l.queues.iter().position(is).map(|side| (l.serial, side)))
+    }
+
     /// What could be delivered now: link, side, item.
     pub fn deliverable(&self) -> impl Iterator<Item = (u32, usize, &Item)> {
         self.links.iter().filter(|l| !self.cut[usize::from(l.pair)]).flat_map(|l| {

@@ -212,14 +212,14 @@ impl Model {
                 if kind != BreakKind::Cut {
                     self.links.reset(pair);
                 }
+                self.links.cut[i] = kind != BreakKind::Reset;
                 if kind == BreakKind::Drop {
-                    // Both ends learn of it, whatever is delivered later.
-                    while let Some((serial, side)) = self.break_notice(pair) {
+                    // Both ends learn of it, whatever is delivered later, and dial in vain.
+                    while let Some((serial, side)) = self.links.reset_notice(pair) {
                         let (end, item) = self.links.take(serial, side).expect("just found");
                         self.deliver(end, item)?;
                     }
                 }
-                self.links.cut[i] = kind != BreakKind::Reset;
                 self.left.breaks -= 1;
             }
             Action::Heal(pair) => {
@@ -262,14 +262,6 @@ impl Model {
             }
         }
         Ok(Done::Yes)
-    }
-
-    fn break_notice(&self, pair: u8) -> Option<(u32, usize)> {
-        let mut notices = self.links.deliverable().filter(|(serial, side, item)| {
-            matches!(item, Item::Down(_))
-                && self.links.direction(*serial, *side).is_some_and(|(from, to)| super::links::pair(from, to) == pair)
-        });
-        notices.next().map(|(serial, side, _)| (serial, side))
     }
 
     /// Starts a process. Its files are read at once: nothing else happens while they are.

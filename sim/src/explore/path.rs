@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const FORMAT: u32 = 1;
 /// Steps of a kind world after which a path counts as a dead end.
 const KIND_STEPS: usize = 5_000;
+/// Steps of it that are shown.
+const KIND_STEPS_SHOWN: usize = 60;
 
 /// What is explored: where it starts and what may happen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,12 +206,13 @@ fn describe(model: &Model, action: Action) -> String {
 /// Lets the world be kind from here on.
 fn dead_end(model: &mut Model, lines: &mut Vec<String>) -> Option<Finding> {
     lines.push("from here on the world is kind: everything is healed and restarted".into());
-    for _ in 0..KIND_STEPS {
+    for step in 0..KIND_STEPS {
         let action = moves::fair(model)?;
         let what = describe(model, action);
         let done = search::apply(model, action);
-        if lines.len() < KIND_STEPS && action.is_outside() {
+        if step < KIND_STEPS_SHOWN || action.is_outside() {
             lines.push(format!("                 {what}"));
+            told(model, lines);
         }
         if let Err(finding) = done {
             return Some(finding);
