@@ -65,6 +65,38 @@ bugs! {
     ClaimAfterFlap = "claim-after-flap", "OQ-4.3";
     /// The role record is told while it is on its way to the disk.
     RecordBeforeFlush = "record-before-flush", "P-1";
+    /// An instance that is told that it owns a higher role sequence stays mirror. Model check: F2.
+    NotElected = "not-elected", "OQ-4.5";
+    /// The hand-over record keeps the role sequence at hand. Model check: F4.
+    HandoverKeepsSequence = "handover-keeps-sequence", "OQ-9";
+    /// Forced service asks for no declaration of loss, here or at the witness. Model check: F5.
+    ForceWithoutClaim = "force-without-claim", "OQ-4.6";
+    /// A setting's counter alone tells which is newer, whatever role sequence it was set under. Model check: F9.
+    StampWithoutRoleSequence = "stamp-without-role-sequence", "OQ-20";
+    /// The hand-over is told to the partner only. Model check: F10.
+    HandoverHiddenFromWitness = "handover-hidden-from-witness", "OQ-9";
+    /// A lease uses the own period only. Model check: F6.
+    LeaseByOwnPeriod = "lease-by-own-period", "OQ-3.1";
+    /// SET WITNESS OFF releases the principal first. Model check: F8.
+    ReleasedFirst = "released-first", "OQ-16";
+    /// A principal whose hand-over meets a broken link serves again.
+    ServesAfterHandover = "serves-after-handover", "FO-39";
+    /// Forced service does not ask for the witness.
+    ForceWithoutWitness = "force-without-witness", "FO-52";
+    /// Whether a copy may be forced is read off the suspended flag, not off its fork.
+    ForceBySuspendedFlag = "force-by-suspended-flag", "OQ-7";
+    /// RESUME keeps what the rejoining copy has beyond the fork.
+    ResumeKeepsFork = "resume-keeps-fork", "FO-46";
+    /// A rejoining partner undoes its log without waiting for RESUME.
+    UndoWithoutResume = "undo-without-resume", "FO-45";
+    /// A suspended session stays armed.
+    SuspendedFailsOver = "suspended-fails-over", "FO-29";
+    /// Neither forced service nor SUSPEND survives a restart: the flag is not written.
+    VolatileSuspend = "volatile-suspend", "TR-11";
+    /// A witness makes a session of a role record it does not know.
+    WitnessFromHello = "witness-from-hello", "OQ-16";
+    /// Log is truncated though a paused mirror has not got it.
+    TruncateWhileSuspended = "truncate-while-suspended", "INV-8";
 }
 
 impl Bug {

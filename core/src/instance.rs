@@ -7,7 +7,7 @@ use crate::io::{
     Area, ClientEvent, ConnId, DiskOp, DiskResult, Effect, Effects, FileId, FileKind, Input, Notice, Ticket,
 };
 use crate::message::Message;
-use crate::record::{self, Keeper, Record};
+use crate::record::{self, Keeper, Record, Version};
 use crate::session::channel::Cx;
 use crate::session::partner::{Partner, refuse};
 use crate::storage::{Copy, CopyImage};
@@ -37,6 +37,8 @@ enum Place {
     Partner(Box<Partner>),
     /// A witness seat.
     Seat(Box<Seat>),
+    /// A witness seat that was given up; its record file is at this version.
+    Left(Version),
     /// Its files cannot be used; the message number says why. [FL-31]
     Broken,
 }
@@ -100,7 +102,7 @@ impl Instance {
         let sessions = self.places.values().filter_map(|place| match place {
             Place::Partner(p) => p.next_timeout(self.now, &self.config.tuning),
             Place::Seat(s) => Some(s.next_timeout(self.now, &self.config.tuning)),
-            Place::Loading { .. } | Place::Broken => None,
+            Place::Loading { .. } | Place::Left(_) | Place::Broken => None,
         });
         sessions.chain(self.transport.next_timeout()).min()
     }
@@ -142,6 +144,9 @@ impl Instance {
         if serial == FileKind::Record as u64 {
             match record::newest(&bytes) {
                 None => self.broken(session, 1459, out),
+                Some((version, found)) if *part == Part::Witness && Seat::is_over(&found, self.config.id) => {
+                    self.places.insert(session, Place::Left(Version(version)));
+                }
                 Some((version, found)) if *part == Part::Witness => {
                     let keeper = Keeper::open(session, version, found);
                     let cx = &mut Cx { now, config: &self.config, transport: &mut self.transport, out };
@@ -192,7 +197,7 @@ impl Instance {
         let before = self.places.insert(session, place);
         let early = match before {
             Some(Place::Loading { early, .. }) => early,
-            Some(Place::Partner(_) | Place::Seat(_) | Place::Broken) | None => Vec::new(),
+            Some(Place::Partner(_) | Place::Seat(_) | Place::Left(_) | Place::Broken) | None => Vec::new(),
         };
         let peers = (0..self.config.addresses.len()).map(|i| InstanceId(i as u8));
         for peer in peers {
@@ -201,7 +206,7 @@ impl Instance {
             match self.places.get_mut(&session) {
                 Some(Place::Partner(p)) => p.link_up(cx, peer, channel),
                 Some(Place::Seat(s)) => s.link_up(cx, peer, channel),
-                Some(Place::Loading { .. } | Place::Broken) | None => {}
+                Some(Place::Loading { .. } | Place::Left(_) | Place::Broken) | None => {}
             }
         }
         for (peer, header, message) in early {
@@ -233,7 +238,7 @@ impl Instance {
                         match place {
                             Place::Partner(p) => p.link_up(cx, peer, channel),
                             Place::Seat(s) => s.link_up(cx, peer, channel),
-                            Place::Loading { .. } | Place::Broken => {}
+                            Place::Loading { .. } | Place::Left(_) | Place::Broken => {}
                         }
                     }
                 }
@@ -243,7 +248,7 @@ impl Instance {
                             Place::Partner(p) => p.link_down(cx, peer, loss),
                             Place::Seat(s) => s.link_down(peer, loss),
                             Place::Loading { early, .. } => early.retain(|(from, ..)| *from != peer),
-                            Place::Broken => {}
+                            Place::Left(_) | Place::Broken => {}
                         }
                     }
                 }
@@ -252,7 +257,7 @@ impl Instance {
                         match place {
                             Place::Partner(p) => p.refused(peer),
                             Place::Seat(s) => s.refused(peer),
-                            Place::Loading { .. } | Place::Broken => {}
+                            Place::Loading { .. } | Place::Left(_) | Place::Broken => {}
                         }
                     }
                 }
@@ -265,7 +270,7 @@ impl Instance {
                         }
                         Some(Place::Loading { early, .. }) => early.push((peer, header, message)),
                         Some(Place::Broken) => {}
-                        None => {
+                        Some(Place::Left(_)) | None => {
                             self.stranger(peer, header.session, message, out);
                             advanced = false;
                         }
@@ -282,18 +287,25 @@ impl Instance {
     /// A message for a session that is not here: only SET WITNESS may create one. [OQ-1, OQ-16]
     fn stranger(&mut self, peer: InstanceId, session: SessionId, message: Message, out: &mut Effects) {
         let me = self.config.id;
+        let last = match self.places.get(&session) {
+            Some(Place::Left(version)) => *version,
+            _ => Version(0),
+        };
         let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
         match message {
-            Message::WitnessSet { record }
-                if record.owner == peer && record.witness.value.named() == Some(me) =>
+            Message::WitnessSet { record } | Message::Record { record, .. }
+                if (matches!(message, Message::WitnessSet { .. })
+                    || cx.bug(crate::bugs::Bug::WitnessFromHello))
+                    && record.owner == peer
+                    && record.witness.value.named() == Some(me) =>
             {
-                let mut keeper = Keeper::create(session, Seat::record_for(&record));
+                let mut keeper = Keeper::create(session, Seat::record_for(&record), last);
                 keeper.write(cx.out);
                 let mut seat = Seat::open(cx, session, keeper);
                 seat.created(cx, peer, &record);
                 self.places.insert(session, Place::Seat(Box::new(seat)));
             }
-            Message::NoSession => {}
+            Message::NoSession | Message::SessionEnd { .. } => {}
             _ => {
                 cx.transport.send(peer, session, crate::types::RoleSequence(0), &Message::NoSession, cx.out);
             }
@@ -307,10 +319,16 @@ impl Instance {
             match place {
                 Place::Partner(p) => p.advance(cx),
                 Place::Seat(s) => s.tick(cx),
-                Place::Loading { .. } | Place::Broken => {}
+                Place::Loading { .. } | Place::Left(_) | Place::Broken => {}
             }
         }
-        self.places.retain(|_, place| !matches!(place, Place::Seat(s) if s.ended(me)));
+        for place in self.places.values_mut() {
+            if let Place::Seat(seat) = place
+                && seat.ended(me)
+            {
+                *place = Place::Left(seat.version());
+            }
+        }
     }
 
     fn client(&mut self, conn: ConnId, event: ClientEvent, out: &mut Effects) {
@@ -328,7 +346,7 @@ impl Instance {
             Some(Place::Partner(p)) => p.client(cx, conn, event),
             Some(Place::Loading { .. }) => refuse(cx, conn, &event, 922),
             Some(Place::Broken) => refuse(cx, conn, &event, 945),
-            Some(Place::Seat(_)) | None => refuse(cx, conn, &event, 4060),
+            Some(Place::Seat(_) | Place::Left(_)) | None => refuse(cx, conn, &event, 4060),
         }
     }
 
@@ -344,7 +362,7 @@ impl Instance {
                 match place {
                     Some(Place::Partner(p)) => return p.statement(cx, request, &statement),
                     // No settings can be made on the witness. [C-48]
-                    Some(Place::Seat(_)) => control::sql_error(1416),
+                    Some(Place::Seat(_) | Place::Left(_)) => control::sql_error(1416),
                     Some(Place::Loading { .. }) => control::sql_error(922),
                     Some(Place::Broken) => control::sql_error(1459),
                     None => control::sql_error(5011),
@@ -363,6 +381,7 @@ impl Instance {
                 Place::Seat(s) => s.fingerprint(),
                 Place::Loading { .. } => 1,
                 Place::Broken => 2,
+                Place::Left(_) => 3,
             };
             mix = (mix ^ one).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
         }
@@ -375,7 +394,7 @@ impl Instance {
             match place {
                 Place::Partner(p) => p.check(),
                 Place::Seat(s) => s.check(),
-                Place::Loading { .. } | Place::Broken => {}
+                Place::Loading { .. } | Place::Left(_) | Place::Broken => {}
             }
         }
     }

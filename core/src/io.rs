@@ -390,6 +390,13 @@ pub enum Notice {
         /// Role sequence now.
         n: RoleSequence,
     },
+    /// Mirroring was removed: this partner has no role and no state any more. [TR-23]
+    Removed {
+        /// The session.
+        session: SessionId,
+        /// Role and state before.
+        from: Option<(Role, MirroringState)>,
+    },
     /// What the views show has changed. [CV-1]
     Status {
         /// The session.

@@ -77,6 +77,9 @@ impl WitnessSetting {
 /// The shared part of the session record, as ROLE_RECORD carries it. [OQ-1, OQ-20]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct RoleRecord {
+    /// Which session of this database: grows with every SET PARTNER =, and tells a session that was removed from the one
+    /// set up after it. The simulated `mirroring_guid`. [ST-8, C-81]
+    pub generation: u32,
     /// Role sequence.
     pub n: RoleSequence,
     /// Owner of the principal role under it.
@@ -95,6 +98,23 @@ pub struct RoleRecord {
     pub suspended: Stamped<bool>,
     /// Last LSN hardened on both partners, at the newest role switch.
     pub failover_lsn: Lsn,
+}
+
+impl RoleRecord {
+    /// What an instance with this record holds once it is told of `theirs`, which is of a higher role sequence: owner,
+    /// failover LSN and the synchronised flag are those of the new n; of each setting the newer value counts, wherever it
+    /// was made. [OQ-4.5, OQ-20]
+    pub fn superseded_by(&self, theirs: &RoleRecord) -> RoleRecord {
+        let mut merged = *theirs;
+        merged.safety.adopt(&self.safety);
+        merged.timeout_s.adopt(&self.timeout_s);
+        // A removal that has not got through is the former owner's affair.
+        if !matches!(self.witness.value, WitnessSetting::Leaving(_)) {
+            merged.witness.adopt(&self.witness);
+        }
+        merged.suspended.adopt(&self.suspended);
+        merged
+    }
 }
 
 /// Where a partner's log stands, sent with its role record.
@@ -152,6 +172,8 @@ pub enum Setting {
     Timeout(Stamped<u16>),
     /// WITNESS.
     Witness(Stamped<WitnessSetting>),
+    /// SUSPEND and RESUME. [OQ-10]
+    Suspended(Stamped<bool>),
 }
 
 impl Setting {
@@ -161,6 +183,7 @@ impl Setting {
             Setting::Safety(s) => s.stamp,
             Setting::Timeout(s) => s.stamp,
             Setting::Witness(s) => s.stamp,
+            Setting::Suspended(s) => s.stamp,
         }
     }
 }
@@ -269,6 +292,11 @@ pub enum Message {
         /// Its hardened mark.
         hardened: Lsn,
     },
+    /// The owner orders the mirror to take the role, with possible loss. [OQ-4.6, FO-50 … FO-56]
+    ForceClaim {
+        /// The mirror's hardened mark.
+        hardened: Lsn,
+    },
     /// What became of my claim? [OQ-4.3]
     ClaimQuery {
         /// The claimed role sequence.
@@ -278,6 +306,8 @@ pub enum Message {
     ClaimGranted {
         /// The new role sequence.
         claimed: RoleSequence,
+        /// The suspended flag as the witness holds it: set by a forced service. [FO-61]
+        suspended: Stamped<bool>,
     },
     /// No.
     ClaimRefused {
@@ -306,8 +336,40 @@ pub enum Message {
         /// The record to keep.
         record: RoleRecord,
     },
+    /// The principal has thrown its clients out and sent its whole log: harden it, and say so. [OQ-9.1]
+    FailoverStart {
+        /// End of the tail, exclusive.
+        end: Lsn,
+    },
+    /// The mirror has hardened the tail and recorded the failover LSN. The hand-over itself is the role record that
+    /// follows. [OQ-9.2]
+    FailoverReady {
+        /// The failover LSN.
+        end: Lsn,
+    },
     /// No such session here. [FL-30]
     NoSession,
+    /// The session of that generation was removed. [C-80, C-81]
+    SessionEnd {
+        /// Its generation.
+        generation: u32,
+    },
+    /// The principal sets up a session with a copy that waits for it. [C-51, S-30]
+    Start {
+        /// The record of the new session.
+        record: RoleRecord,
+        /// The principal's log.
+        log: LogPosition,
+        /// Where the log begins that it still has.
+        log_start: Lsn,
+    },
+    /// The copy cannot be mirrored; nothing has changed there. [C-53]
+    StartFail {
+        /// The generation that was to be.
+        generation: u32,
+        /// Error number.
+        error: u32,
+    },
     /// Pages for the undo of a rejoining mirror. [OQ-21]
     PageRequest {
         /// Which.
@@ -363,4 +425,10 @@ kinds! {
     NoSession = 23, "no_session";
     PageRequest = 24, "page_request";
     PageReply = 25, "page_reply";
+    ForceClaim = 26, "force_claim";
+    FailoverStart = 27, "failover_start";
+    FailoverReady = 28, "failover_ready";
+    SessionEnd = 29, "session_end";
+    Start = 30, "start";
+    StartFail = 31, "start_fail";
 }

@@ -37,6 +37,7 @@ impl Prepared {
         let branch = Branch { n, r: 0 };
         let witness = self.witness.map_or(WitnessSetting::Off, WitnessSetting::Set);
         let shared = RoleRecord {
+            generation: 1,
             n,
             owner: self.principal,
             partners: [self.principal, self.mirror],
@@ -50,13 +51,7 @@ impl Prepared {
         let image = Copy::prepare(self.geometry, self.rows.iter().cloned(), branch);
         let mut files = Vec::new();
         for partner in [self.principal, self.mirror] {
-            let record = Record {
-                shared,
-                claim: None,
-                off_fork: false,
-                undo: None,
-                branches: Some(BranchTable::new((branch, Lsn::new(1, 0, 0)))),
-            };
+            let record = Record::of(shared, Some(BranchTable::new((branch, Lsn::new(1, 0, 0)))));
             let kinds = [
                 (FileKind::Record, record::prepare(&record)),
                 (FileKind::Boot, image.boot.clone()),
@@ -69,7 +64,7 @@ impl Prepared {
             }
         }
         if let Some(witness) = self.witness {
-            let record = Record { shared, claim: None, off_fork: false, undo: None, branches: None };
+            let record = Record::of(shared, None);
             let file = FileId { session: self.session, kind: FileKind::Record };
             files.push((witness, file, record::prepare(&record)));
         }

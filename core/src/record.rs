@@ -7,7 +7,7 @@
 use crate::io::{Area, DiskOp, Durability, Effect, Effects, FileId, FileKind, RECORD_SLOT_BYTES, Ticket};
 use crate::message::RoleRecord;
 use crate::storage::BranchTable;
-use crate::types::{Lsn, PageId, RoleSequence, SessionId};
+use crate::types::{InstanceId, Lsn, PageId, RoleSequence, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// A copy that is being undone past the common prefix. [OQ-21]
@@ -33,11 +33,31 @@ pub struct Record {
     pub undo: Option<Undo>,
     /// Partner: branches of the own log. [OQ-68]
     pub branches: Option<BranchTable>,
+    /// Whether the session lives.
+    pub life: Life,
 }
 
-/// Number of a change of the record in this process.
+impl Record {
+    /// The record of a session that lives, with nothing under way.
+    pub fn of(shared: RoleRecord, branches: Option<BranchTable>) -> Self {
+        Record { shared, claim: None, off_fork: false, undo: None, branches, life: Life::Session }
+    }
+}
+
+/// Whether a record stands for a session. [ST-8, C-80 … C-84, TR-2, TR-23]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+pub enum Life {
+    /// It does.
+    Session,
+    /// Mirroring was removed. The former principal goes on alone, the former mirror stays in the restoring state.
+    Ended,
+    /// A copy in the restoring state for which SET PARTNER = was issued: it waits for that principal. [C-50]
+    Waiting(InstanceId),
+}
+
+/// Number of a change of the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Version(u64);
+pub struct Version(pub u64);
 
 impl std::hash::Hash for Version {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
@@ -117,10 +137,11 @@ impl Keeper {
         Keeper { session, record, bound: version, durable: version, durable_n, writing: None }
     }
 
-    /// A record that is not on the disk yet.
-    pub fn create(session: SessionId, record: Record) -> Self {
+    /// A record that is not on the disk yet; `last` is the version of the newest one that is, 0 if there is none. A
+    /// version is never used twice, or an older slot would win.
+    pub fn create(session: SessionId, record: Record, last: Version) -> Self {
         let durable_n = RoleSequence(0);
-        Keeper { session, record, bound: Version(1), durable: Version(0), durable_n, writing: None }
+        Keeper { session, record, bound: Version(last.0 + 1), durable: last, durable_n, writing: None }
     }
 
     /// The record as it binds this instance.
@@ -193,12 +214,13 @@ impl Keeper {
 mod tests {
     use super::*;
     use crate::message::{Stamp, Stamped, WitnessSetting};
-    use crate::types::{InstanceId, Safety};
+    use crate::types::Safety;
 
     fn record(n: u32) -> Record {
         let stamp = Stamp { n: RoleSequence(n), sequence: 1 };
-        Record {
-            shared: RoleRecord {
+        Record::of(
+            RoleRecord {
+                generation: 1,
                 n: RoleSequence(n),
                 owner: InstanceId(0),
                 partners: [InstanceId(0), InstanceId(1)],
@@ -209,11 +231,8 @@ mod tests {
                 suspended: Stamped { value: false, stamp },
                 failover_lsn: Lsn::ZERO,
             },
-            claim: None,
-            off_fork: false,
-            undo: None,
-            branches: None,
-        }
+            None,
+        )
     }
 
     /// A torn newest slot leaves the older record in force. [P-1]

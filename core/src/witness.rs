@@ -6,7 +6,7 @@
 
 use crate::bugs::Bug;
 use crate::message::{LogPosition, Message, RoleRecord, Setting, Stamp, Stamped, WitnessSetting};
-use crate::record::{Keeper, Record};
+use crate::record::{Keeper, Life, Record, Version};
 use crate::session::channel::{Common, Cx, Received};
 use crate::transport::LinkLoss;
 use crate::types::{InstanceId, Instant, RoleSequence, Safety, SessionId};
@@ -32,7 +32,7 @@ impl Seat {
 
     /// The record that SET WITNESS leaves on a new witness. [OQ-16]
     pub fn record_for(shared: &RoleRecord) -> Record {
-        Record { shared: *shared, claim: None, off_fork: false, undo: None, branches: None }
+        Record::of(*shared, None)
     }
 
     /// A slot write has completed.
@@ -69,6 +69,7 @@ impl Seat {
             Received::Done => {}
             Received::Record(theirs, log) => self.record(cx, peer, &theirs, log),
             Received::Ping { .. } => self.tick(cx),
+            Received::Ended => self.end(cx),
             Received::Other(header, message) => self.other(cx, peer, header, message),
         }
     }
@@ -83,7 +84,7 @@ impl Seat {
             }
         }
         if theirs.n > mine.n {
-            let mut adopted = *theirs;
+            let mut adopted = mine.superseded_by(theirs);
             if peer != theirs.owner && !cx.bug(Bug::SyncedFromMirror) {
                 // Only the owner of n says "synchronised" for n.
                 adopted.synchronized = Stamped::not_synchronized(theirs.n);
@@ -123,7 +124,7 @@ impl Seat {
             Message::Claim { stamp, hardened } => self.claim(cx, peer, header, stamp, hardened),
             Message::ClaimQuery { claimed } => {
                 let answer = if (mine.n, mine.owner) == (claimed, peer) {
-                    Message::ClaimGranted { claimed }
+                    Message::ClaimGranted { claimed, suspended: mine.suspended }
                 } else if mine.n >= claimed {
                     self.common.send_record(cx, peer, None);
                     return;
@@ -133,7 +134,14 @@ impl Seat {
                 let version = self.common.keeper.version();
                 self.common.send_when_durable(cx, version, peer, answer);
             }
-            Message::SettingChange { setting } if peer == mine.owner => self.setting(cx, peer, setting),
+            // The owner of n sets everything; either partner may suspend. [C-47, C-63, OQ-54]
+            Message::SettingChange { setting }
+                if peer == mine.owner || matches!(setting, Setting::Suspended(_)) =>
+            {
+                let taken = self.common.take(cx, setting);
+                self.common.answer_setting(cx, peer, setting.stamp(), taken);
+            }
+            Message::ForceClaim { hardened } => self.force_claim(cx, peer, header, hardened),
             Message::WitnessSet { record } if peer == mine.owner && record.n == mine.n => {
                 self.common.adopt_settings(cx, peer, &record);
                 let stamp = record.witness.stamp;
@@ -193,53 +201,70 @@ impl Seat {
             && !mine.suspended.value
             && mine.synchronized.value
             && mine.synchronized.stamp == stamp;
-        let refusal = if !records_agree {
-            Some(true)
-        } else {
-            let patience = self.common.patience(cx.tuning());
-            let lost = self.common.channel(mine.owner).is_some_and(|c| c.lost(cx.now, patience));
-            (!lost).then_some(false)
-        };
+        let refusal = if !records_agree { Some(true) } else { (!self.owner_lost(cx)).then_some(false) };
         if let Some(last_word) = refusal {
-            let version = self.common.keeper.version();
-            self.common.send_when_durable(cx, version, peer, Message::ClaimRefused { claimed, last_word });
+            self.refuse_claim(cx, peer, claimed, last_word);
             return;
         }
         cx.step(self.common.session, "claim.recorded");
+        self.grant(cx, peer, claimed, hardened, mine.suspended);
+    }
+
+    /// The owner has ordered a mirror to take the role. As a claim, without the synchronised conditions. [OQ-4.6]
+    fn force_claim(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: InstanceId,
+        header: Header,
+        hardened: crate::types::Lsn,
+    ) {
+        let mine = *self.common.shared();
+        let claimed = header.n.next();
+        let records_agree =
+            header.n == mine.n && peer != mine.owner && mine.witness.value.named() == Some(cx.me());
+        if !records_agree || !(self.owner_lost(cx) || cx.bug(Bug::ForceWithoutClaim)) {
+            self.refuse_claim(cx, peer, claimed, !records_agree);
+            return;
+        }
+        cx.step(self.common.session, "force.recorded");
+        let mut suspended = mine.suspended;
+        suspended.set(claimed, true);
+        self.grant(cx, peer, claimed, hardened, suspended);
+    }
+
+    /// Has this instance declared the owner of n lost? [OQ-3.2, OQ-3.3]
+    fn owner_lost(&self, cx: &Cx<'_>) -> bool {
+        let patience = self.common.patience(cx.tuning());
+        let owner = self.common.shared().owner;
+        self.common.channel(owner).is_some_and(|c| c.lost(cx.now, patience))
+    }
+
+    fn refuse_claim(&mut self, cx: &mut Cx<'_>, peer: InstanceId, claimed: RoleSequence, last_word: bool) {
+        let version = self.common.keeper.version();
+        self.common.send_when_durable(cx, version, peer, Message::ClaimRefused { claimed, last_word });
+    }
+
+    /// The mirror owns the role from now on; told when it is durable. [OQ-4.3]
+    fn grant(
+        &mut self,
+        cx: &mut Cx<'_>,
+        peer: InstanceId,
+        claimed: RoleSequence,
+        hardened: crate::types::Lsn,
+        suspended: Stamped<bool>,
+    ) {
         self.common.keeper.change(cx.out, |r| {
             r.shared.n = claimed;
             r.shared.owner = peer;
             r.shared.failover_lsn = hardened;
             r.shared.synchronized = Stamped::not_synchronized(claimed);
+            r.shared.suspended = suspended;
         });
         self.common.new_sequence(cx.now);
-        self.answer(cx, peer, Message::ClaimGranted { claimed });
-        for partner in mine.partners {
+        self.answer(cx, peer, Message::ClaimGranted { claimed, suspended });
+        for partner in self.common.shared().partners {
             self.common.send_record(cx, partner, None);
         }
-    }
-
-    /// SAFETY, TIMEOUT, WITNESS, from the owner of n. [C-47]
-    fn setting(&mut self, cx: &mut Cx<'_>, peer: InstanceId, setting: Setting) {
-        let stamp = setting.stamp();
-        let mine = self.common.shared();
-        let held = match setting {
-            Setting::Safety(_) => mine.safety.stamp,
-            Setting::Timeout(_) => mine.timeout_s.stamp,
-            Setting::Witness(_) => mine.witness.stamp,
-        };
-        if stamp < held {
-            self.common.send(cx, peer, &Message::SettingRefused { stamp });
-            return;
-        }
-        if stamp > held {
-            self.common.keeper.change(cx.out, |r| match setting {
-                Setting::Safety(s) => r.shared.safety = s,
-                Setting::Timeout(s) => r.shared.timeout_s = s,
-                Setting::Witness(s) => r.shared.witness = s,
-            });
-        }
-        self.answer(cx, peer, Message::SettingOk { stamp });
     }
 
     /// SET WITNESS has made this seat: it answers once its record is durable. [OQ-16]
@@ -276,9 +301,27 @@ impl Seat {
         }
     }
 
-    /// The session has ended here: its witness is another one, or none.
+    /// A partner says that the session was removed: the record goes. [C-80, OQ-55]
+    fn end(&mut self, cx: &mut Cx<'_>) {
+        if self.common.keeper.record().life == Life::Session {
+            cx.step(self.common.session, "session.ended");
+            self.common.keeper.change(cx.out, |r| r.life = Life::Ended);
+        }
+    }
+
+    /// The session has ended here, durably: it was removed, or its witness is another one, or none.
     pub fn ended(&self, me: InstanceId) -> bool {
-        self.common.shared().witness.value.named() != Some(me) && self.common.settled()
+        Seat::is_over(self.common.keeper.record(), me) && self.common.settled()
+    }
+
+    /// Does this record of a seat stand for nothing any more?
+    pub fn is_over(record: &Record, me: InstanceId) -> bool {
+        record.life != Life::Session || record.shared.witness.value.named() != Some(me)
+    }
+
+    /// The newest version of its record.
+    pub fn version(&self) -> Version {
+        self.common.keeper.version()
     }
 
     /// Cheap digest of the state.

@@ -4,11 +4,12 @@
 use crate::bugs::{Bug, planted};
 use crate::config::{Config, Tuning};
 use crate::io::{Effect, Effects, Notice};
-use crate::message::{ByeReason, ChannelId, Message, OtherChannel, RoleRecord};
+use crate::message::{ByeReason, ChannelId, Message, OtherChannel, RoleRecord, Setting, Stamp};
 use crate::record::{Keeper, Version};
 use crate::transport::{LinkLoss, Transport};
 use crate::types::{InstanceId, Instant, Micros, MirroringState, PageId, RoleSequence, Safety, SessionId};
 use crate::wire::Header;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 /// Period in force while SAFETY is OFF, in seconds. [FL-9]
@@ -168,8 +169,21 @@ pub enum Received {
         /// The state that the principal shows.
         state: Option<MirroringState>,
     },
+    /// The session was removed, the peer says. [C-80, C-81]
+    Ended,
     /// Any other message.
     Other(Header, Message),
+}
+
+/// What became of a setting that came from another instance. [C-47]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Taken {
+    /// It is newer and binds from now on.
+    New,
+    /// It was held already.
+    Held,
+    /// A newer value is held.
+    Refused,
 }
 
 impl Common {
@@ -335,8 +349,20 @@ impl Common {
             self.deferred.push_back((peer, id, header, message));
             return Received::Done;
         }
+        let mine = self.shared().generation;
         if let Message::Record { record, log } = message {
-            return Received::Record(record, log);
+            return match record.generation.cmp(&mine) {
+                Ordering::Equal => Received::Record(record, log),
+                Ordering::Greater => Received::Ended,
+                Ordering::Less => {
+                    let message = Message::SessionEnd { generation: record.generation };
+                    self.send(cx, peer, &message);
+                    Received::Done
+                }
+            };
+        }
+        if let Message::SessionEnd { generation } = message {
+            return if generation == mine { Received::Ended } else { Received::Done };
         }
         if let Message::NoSession = message {
             // Until the peer says a record of its own, there is nothing to talk about. [OQ-1, FL-30]
@@ -354,7 +380,9 @@ impl Common {
         let of_a_claim = matches!(message, Message::ClaimGranted { .. } | Message::ClaimQuery { .. })
             || cx.bug(Bug::EchoAnySequence) && matches!(message, Message::Ping { .. });
         if header.n < self.keeper.n() && !of_a_claim && !cx.bug(Bug::NoRoleSequenceCheck) {
-            self.send_record(cx, peer, None);
+            if !cx.bug(Bug::HandoverHiddenFromWitness) {
+                self.send_record(cx, peer, None);
+            }
             return Received::Done;
         }
         if header.n > self.keeper.n() && !of_a_claim {
@@ -408,14 +436,65 @@ impl Common {
         }
     }
 
+    /// A setting of another instance: binding here when it is newer. [C-47, OQ-20]
+    pub fn take(&mut self, cx: &mut Cx<'_>, setting: Setting) -> Taken {
+        let mine = self.shared();
+        let held = match setting {
+            Setting::Safety(_) => mine.safety.stamp,
+            Setting::Timeout(_) => mine.timeout_s.stamp,
+            Setting::Witness(_) => mine.witness.stamp,
+            Setting::Suspended(_) => mine.suspended.stamp,
+        };
+        match setting.stamp().cmp(&held) {
+            Ordering::Less => Taken::Refused,
+            Ordering::Equal => Taken::Held,
+            Ordering::Greater => {
+                self.keeper.change(cx.out, |r| match setting {
+                    Setting::Safety(s) => r.shared.safety = s,
+                    Setting::Timeout(s) => r.shared.timeout_s = s,
+                    Setting::Witness(s) => r.shared.witness = s,
+                    Setting::Suspended(s) => r.shared.suspended = s,
+                });
+                Taken::New
+            }
+        }
+    }
+
+    /// The answer to a setting, once what it says is durable.
+    pub fn answer_setting(&mut self, cx: &mut Cx<'_>, peer: InstanceId, stamp: Stamp, taken: Taken) {
+        if taken == Taken::Refused {
+            self.send(cx, peer, &Message::SettingRefused { stamp });
+            return;
+        }
+        let message = Message::SettingOk { stamp };
+        if cx.bug(Bug::WitnessAnswersBeforeFlush) && self.shared().witness.value.named() == Some(cx.me()) {
+            self.send(cx, peer, &message);
+            return;
+        }
+        let version = self.keeper.version();
+        self.send_when_durable(cx, version, peer, message);
+    }
+
     /// Takes over settings that are newer in `theirs`; the synchronised flag only from the owner of n. True when
-    /// anything changed. Both records are of the same n. [OQ-20]
+    /// anything changed. Both records are of the same n. Two values of the same stamp come from damage: then the careful
+    /// one is taken. [OQ-20]
     pub fn adopt_settings(&mut self, cx: &mut Cx<'_>, peer: InstanceId, theirs: &RoleRecord) -> bool {
         let mut merged = *self.shared();
         let mut changed = merged.safety.adopt(&theirs.safety);
         changed |= merged.timeout_s.adopt(&theirs.timeout_s);
         changed |= merged.witness.adopt(&theirs.witness);
         changed |= merged.suspended.adopt(&theirs.suspended);
+        if merged.suspended.stamp == theirs.suspended.stamp && merged.suspended != theirs.suspended {
+            changed |= !std::mem::replace(&mut merged.suspended.value, true);
+        }
+        if merged.safety.stamp == theirs.safety.stamp && merged.safety != theirs.safety {
+            changed |= std::mem::replace(&mut merged.safety.value, Safety::Full) != Safety::Full;
+        }
+        if cx.bug(Bug::StampWithoutRoleSequence)
+            && self.shared().suspended.stamp.sequence >= theirs.suspended.stamp.sequence
+        {
+            merged.suspended = self.shared().suspended;
+        }
         if (peer == merged.owner || cx.bug(Bug::SyncedFromMirror)) && cx.me() != merged.owner {
             changed |= merged.synchronized.adopt(&theirs.synchronized);
         }

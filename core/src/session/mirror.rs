@@ -55,12 +55,25 @@ impl RedoPace {
 pub enum Claim {
     /// None.
     No,
+    /// Forced without a witness: nobody need agree, but the log in flight has to land. [OQ-4.6]
+    Deciding,
     /// On its way to the disk; after that, the log in flight has to land.
     Recording(Version),
     /// Sent on this channel; asked again at the instant given.
     Asked(ChannelId, Instant),
     /// The channel to the witness broke, or the instance restarted: the claim is only queried, on this channel already.
     Queried(Option<ChannelId>),
+}
+
+/// By which form of role switch a mirror becomes principal. [FO-1 … FO-3]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Switch {
+    /// It claimed the role by itself.
+    Automatic,
+    /// The principal handed the role over.
+    Manual,
+    /// The owner forced it.
+    Forced,
 }
 
 /// A record names this instance as owner of a new n, but it does not act as principal yet. [OQ-4.5]
@@ -81,8 +94,16 @@ pub struct Mirror {
     armed: Option<(Stamp, ChannelId)>,
     /// The open claim.
     pub claim: Claim,
+    /// The claim was ordered by the owner; the channel to the witness on which it rests.
+    pub forced: Option<ChannelId>,
     /// Waiting to become principal.
     pub elected: Elected,
+    /// The form of role switch that elected it.
+    pub switch: Switch,
+    /// It has handed the role over, and the new principal has not said its record yet. [OQ-9.3]
+    pub handed_over: bool,
+    /// The tail of a manual failover, to be hardened and answered. [OQ-9.2]
+    pub tail: Option<Lsn>,
     /// Reconciliation with the principal's log.
     pub rejoin: Rejoin,
     /// What the principal said of its log at START of the channel at hand.
@@ -108,7 +129,11 @@ impl Mirror {
         Mirror {
             armed: None,
             claim,
+            forced: None,
             elected: Elected::No,
+            switch: Switch::Automatic,
+            handed_over: false,
+            tail: None,
             rejoin: Rejoin::Idle,
             their_log: None,
             principal_state: None,
@@ -131,6 +156,8 @@ impl Mirror {
             self.their_log = None;
             self.principal_state = None;
             self.synchronized = false;
+            self.tail = None;
+            self.handed_over = false;
         } else {
             if !cx.bug(Bug::ArmedAcrossFlap) {
                 self.armed = None;
@@ -157,6 +184,22 @@ impl Mirror {
             self.armed = Some((stamp, channel));
             cx.step(common.session, "armed");
         }
+    }
+
+    /// The session is SUSPENDED: the stream ends, and with it the right to fail over. [ST-1, FO-29]
+    pub fn paused(&mut self, cx: &Cx<'_>) {
+        self.rejoin = Rejoin::Idle;
+        self.their_log = None;
+        self.tail = None;
+        self.synchronized = false;
+        if !cx.bug(Bug::SuspendedFailsOver) {
+            self.disarm();
+        }
+    }
+
+    /// Another witness, or none: it has not recorded SYNCED. [OQ-16]
+    pub fn unarm(&mut self) {
+        self.armed = None;
     }
 
     /// A newer "not synchronised" or a restart of the way to SYNCHRONIZED ends the right to fail over.
@@ -232,16 +275,18 @@ impl Mirror {
         if common.keeper.switching() || self.elected != Elected::No {
             return;
         }
+        let suspended_claims = cx.bug(Bug::SuspendedFailsOver) && common.shared().suspended.value;
         let channel = common.channel(witness).and_then(|c| c.up());
         match self.claim {
             Claim::No => {
                 let shared = *common.shared();
                 let may = self.armed.is_some_and(|(stamp, on)| {
                     (channel == Some(on) || cx.bug(Bug::ArmedAcrossFlap) && channel.is_some())
-                        && shared.synchronized.value
-                        && shared.synchronized.stamp == stamp
+                        && (shared.synchronized.value && shared.synchronized.stamp == stamp
+                            || suspended_claims)
                 }) && shared.safety.value == Safety::Full
-                    && !shared.suspended.value
+                    && shared.witness.value.counting() == Some(witness)
+                    && (!shared.suspended.value || suspended_claims)
                     && common.keeper.record().undo.is_none();
                 let patience = common.patience(cx.tuning());
                 let lost = common.channel(other).is_some_and(|c| c.id.is_none() && c.lost(cx.now, patience));
@@ -256,9 +301,11 @@ impl Mirror {
                     self.claim(cx, common, copy, other, witness);
                 }
             }
+            Claim::Deciding => {}
             Claim::Recording(version) => {
                 if common.keeper.is_durable(version) && copy.hardened() == copy.end_of_log() {
-                    cx.step(common.session, "claim.durable");
+                    let step = if self.forced.is_some() { "force.claim" } else { "claim.durable" };
+                    cx.step(common.session, step);
                     self.ask(cx, common, copy, witness, channel);
                 }
             }
@@ -291,28 +338,37 @@ impl Mirror {
         witness: InstanceId,
         channel: Option<ChannelId>,
     ) {
-        let armed_on = self.armed.map(|(_, on)| on);
-        let Some(on) = channel.filter(|c| armed_on == Some(*c) || cx.bug(Bug::ArmedAcrossFlap)) else {
+        let rests_on = self.forced.or(self.armed.map(|(_, on)| on));
+        let Some(on) = channel.filter(|c| rests_on == Some(*c) || cx.bug(Bug::ArmedAcrossFlap)) else {
             // The channel the claim rests on has broken meanwhile: from now on it is only queried.
             self.claim = Claim::Queried(None);
             return;
         };
         self.claim = Claim::Asked(on, cx.now + cx.tuning().ping_interval);
         let stamp = common.shared().synchronized.stamp;
-        common.send(cx, witness, &Message::Claim { stamp, hardened: copy.hardened() });
+        let hardened = copy.hardened();
+        let claim = if self.forced.is_some() {
+            Message::ForceClaim { hardened }
+        } else {
+            Message::Claim { stamp, hardened }
+        };
+        common.send(cx, witness, &claim);
     }
 
-    /// The witness says no. Final: the claim ends here, and with it the right. [OQ-4.3 b]
-    pub fn claim_refused(&mut self, cx: &mut Cx<'_>, common: &mut Common, last_word: bool) {
-        if !last_word && !cx.bug(Bug::RefusalIsFinal) {
-            return;
+    /// The witness says no. Final: the claim ends here, and with it the right; an order of the owner ends with any
+    /// refusal. False: the claim stands and is asked again. [OQ-4.3 b, OQ-4.6]
+    pub fn claim_refused(&mut self, cx: &mut Cx<'_>, common: &mut Common, last_word: bool) -> bool {
+        if !last_word && self.forced.is_none() && !cx.bug(Bug::RefusalIsFinal) {
+            return false;
         }
         cx.step(common.session, "claim.refused");
         self.armed = None;
+        self.forced = None;
         self.claim = Claim::No;
         if common.keeper.record().claim.is_some() {
             common.keeper.change(cx.out, |r| r.claim = None);
         }
+        true
     }
 
     /// When redo or the claim wants a turn.
@@ -320,7 +376,7 @@ impl Mirror {
         let redo = copy.and_then(|c| self.redo.next_timeout(now, c));
         let claim = match self.claim {
             Claim::Asked(_, again) => Some(again),
-            Claim::No | Claim::Recording(_) | Claim::Queried(_) => None,
+            Claim::No | Claim::Deciding | Claim::Recording(_) | Claim::Queried(_) => None,
         };
         redo.into_iter().chain(claim).min()
     }

@@ -1,14 +1,14 @@
 //! A partner of a session: its copy, its channels, and the one place where its role changes.
 
 use super::channel::{Common, Cx, Received};
-use super::mirror::{Claim, Elected, Mirror, RedoPace};
+use super::mirror::{Claim, Elected, Mirror, RedoPace, Switch};
 use super::principal::{Came, Principal, Stage, Sync};
 use super::reconcile::Rejoin;
 use super::statements::Ongoing;
 use crate::bugs::Bug;
 use crate::io::{ClientEvent, ConnId, DiskResult, Effect, Notice, Reply};
-use crate::message::{ChannelId, LogPosition, Message, RoleRecord, Stamped};
-use crate::record::Keeper;
+use crate::message::{ChannelId, LogPosition, Message, RoleRecord, Setting, Stamped};
+use crate::record::{Keeper, Life};
 use crate::storage::{Copy, CopyEvent};
 use crate::transport::LinkLoss;
 use crate::types::{
@@ -18,6 +18,9 @@ use crate::view::Status;
 use crate::wire::Header;
 
 mod failover;
+mod force;
+mod handover;
+mod removal;
 mod show;
 
 /// The role and what belongs to it.
@@ -44,10 +47,24 @@ pub struct Partner {
     pub role: RoleData,
     /// A control statement under way.
     pub ongoing: Option<Ongoing>,
+    /// Mirroring was removed, and everybody in reach has been told.
+    released: bool,
+    /// The last role switch here, until it is shown.
+    switched: Option<Switched>,
     shown: Option<(Role, MirroringState)>,
     status: Option<Status>,
     last_event: u8,
     was_serving: bool,
+    was_exposed: bool,
+}
+
+/// What the views have to tell of a role switch besides its result. [EV-7 … EV-9]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Switched {
+    /// This instance took the principal role.
+    Took(Switch),
+    /// It handed the role over.
+    HandedOver,
 }
 
 impl Partner {
@@ -56,15 +73,19 @@ impl Partner {
     pub fn open(cx: &mut Cx<'_>, session: SessionId, database: String, keeper: Keeper, copy: Copy) -> Self {
         let me = cx.me();
         let shared = keeper.record().shared;
+        let life = keeper.record().life;
         let other = shared.partners.into_iter().find(|p| *p != me).expect("a session has two partners");
         let mut common = Common::new(session, keeper, cx.now);
-        common.want_channel(cx, other);
-        if let Some(witness) = shared.witness.value.named() {
-            common.want_channel(cx, witness);
+        if life == Life::Session {
+            common.want_channel(cx, other);
+            if let Some(witness) = shared.witness.value.named() {
+                common.want_channel(cx, witness);
+            }
         }
         let role = if shared.owner == me {
             cx.message(session, 1445);
-            let came = if cx.bug(Bug::ExposedAfterRestart) { Came::Switched } else { Came::Restarted };
+            let at_once = life != Life::Session || cx.bug(Bug::ExposedAfterRestart);
+            let came = if at_once { Came::Switched } else { Came::Restarted };
             RoleData::Principal(Box::new(Principal::new(&common, cx.now, came, other, RedoPace::new(cx.now))))
         } else {
             cx.message(session, 1444);
@@ -77,10 +98,13 @@ impl Partner {
             copy: Some(copy),
             role,
             ongoing: None,
+            released: false,
+            switched: None,
             shown: None,
             status: None,
             last_event: 0,
             was_serving: false,
+            was_exposed: false,
         };
         partner.advance(cx);
         partner
@@ -118,6 +142,9 @@ impl Partner {
     }
 
     fn channel_down(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        if peer == self.other {
+            self.partner_lost(cx);
+        }
         match &mut self.role {
             RoleData::Principal(p) => p.channel_down(peer),
             RoleData::Mirror(m) => m.channel_down(cx, peer, self.other),
@@ -135,8 +162,12 @@ impl Partner {
         self.common.written(cx);
         if was_switching && !self.common.keeper.switching() {
             // Everybody connected hears of the new role sequence. [OQ-4.5]
+            let hidden = cx.bug(Bug::HandoverHiddenFromWitness)
+                && matches!(&self.role, RoleData::Mirror(m) if m.handed_over);
             for peer in self.peers() {
-                self.say_record(cx, peer);
+                if peer == self.other || !hidden {
+                    self.say_record(cx, peer);
+                }
             }
         }
         self.advance(cx);
@@ -151,6 +182,22 @@ impl Partner {
 
     /// One message.
     pub fn message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) {
+        if self.is_over() || matches!(message, Message::Start { .. } | Message::StartFail { .. }) {
+            self.message_of_no_session(cx, peer, message);
+            self.advance(cx);
+            return;
+        }
+        if self.common.channel(peer).is_none() {
+            // A witness that was replaced or removed while it was away: it is told. [OQ-16, OQ-55]
+            let record = *self.common.shared();
+            let durable = self.common.keeper.is_durable(self.common.keeper.version());
+            if matches!(message, Message::Record { .. }) && durable {
+                let n = self.common.n();
+                let message = Message::Record { record, log: None };
+                cx.transport.send(peer, self.common.session, n, &message, cx.out);
+            }
+            return;
+        }
         let claiming = match &self.role {
             RoleData::Mirror(m) => m.claiming() && !cx.bug(Bug::ClaimantFollows),
             RoleData::Principal(_) => false,
@@ -160,6 +207,7 @@ impl Partner {
             Received::Record(theirs, log) => self.record(cx, peer, &theirs, log),
             Received::Ping { timeout_s, echo, state } => match &mut self.role {
                 RoleData::Principal(p) => {
+                    let timeout_s = if cx.bug(Bug::LeaseByOwnPeriod) { u16::MAX } else { timeout_s };
                     if let Some(echo) = echo {
                         p.echoed(peer, echo, timeout_s);
                     }
@@ -170,6 +218,7 @@ impl Partner {
                     }
                 }
             },
+            Received::Ended => self.session_ended(cx),
             Received::Other(header, message) => {
                 if !self.other_message(cx, peer, header, message) {
                     self.break_link(cx, peer);
@@ -206,12 +255,32 @@ impl Partner {
         {
             p.safety_changed();
         }
+        if after.suspended.value != before.suspended.value {
+            self.suspension_changed(cx, after.suspended.value);
+        }
+    }
+
+    /// The session is paused or goes on. The log stream ends with the pause, and begins anew after it: the principal says
+    /// where its log stands, and the mirror compares. [TR-5, TR-9, FO-46]
+    fn suspension_changed(&mut self, cx: &mut Cx<'_>, suspended: bool) {
+        cx.step(self.common.session, if suspended { "suspended" } else { "resumed" });
+        // A failover that has not been handed over gives way.
+        self.abandon_failover(cx, 1456);
+        match &mut self.role {
+            RoleData::Principal(p) => {
+                p.paused();
+            }
+            RoleData::Mirror(m) => m.paused(cx),
+        }
+        if !suspended && matches!(self.role, RoleData::Principal(_)) {
+            self.say_record(cx, self.other);
+        }
     }
 
     /// Messages of a role, in the role sequence at hand. False: the link breaks.
     fn other_message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) -> bool {
         let owner = self.common.shared().owner;
-        let witness = self.common.shared().witness.value.counting();
+        let witness = self.common.shared().witness.value.named();
         let Some(copy) = &mut self.copy else { return true };
         match (&mut self.role, message) {
             (RoleData::Principal(p), Message::LogRequest { from })
@@ -234,12 +303,23 @@ impl Partner {
                 self.send_pages(cx, &pages);
                 true
             }
-            (RoleData::Principal(_), Message::SettingOk { stamp }) => {
+            (RoleData::Principal(_), Message::FailoverReady { end }) if peer == self.other => {
+                self.failover_ready(cx, end);
+                true
+            }
+            (RoleData::Principal(_) | RoleData::Mirror(_), Message::SettingOk { stamp }) => {
                 self.setting_answered(cx, peer, stamp, true);
                 true
             }
-            (RoleData::Principal(_), Message::SettingRefused { stamp }) => {
+            (RoleData::Principal(_) | RoleData::Mirror(_), Message::SettingRefused { stamp }) => {
                 self.setting_answered(cx, peer, stamp, false);
+                true
+            }
+            // Either partner may suspend; only the owner of n sets the rest. [C-63]
+            (RoleData::Principal(_), Message::SettingChange { setting: Setting::Suspended(flag) })
+                if peer == self.other && flag.value =>
+            {
+                self.take_setting(cx, Setting::Suspended(flag));
                 true
             }
             (RoleData::Mirror(m), message)
@@ -253,7 +333,9 @@ impl Partner {
                 m.log_block(cx, &mut self.common, copy, raw_bytes, &bytes, owner)
             }
             (RoleData::Mirror(m), Message::Expose { stamp }) if peer == owner => {
-                m.disarm();
+                if !(cx.bug(Bug::SuspendedFailsOver) && self.common.shared().suspended.value) {
+                    m.disarm();
+                }
                 self.note_synchronized(cx, stamp, false);
                 true
             }
@@ -277,14 +359,22 @@ impl Partner {
                 self.take_setting(cx, setting);
                 true
             }
+            (RoleData::Mirror(m), Message::FailoverStart { end })
+                if peer == owner && m.rejoin == Rejoin::Receiving =>
+            {
+                m.tail = Some(end);
+                true
+            }
             (RoleData::Mirror(m), Message::ClaimRefused { last_word, claimed })
                 if Some(peer) == witness && m.claiming() && claimed == header.n.max(claimed) =>
             {
-                m.claim_refused(cx, &mut self.common, last_word);
+                if m.claim_refused(cx, &mut self.common, last_word) {
+                    self.force_refused(cx);
+                }
                 true
             }
-            (RoleData::Mirror(_), Message::ClaimGranted { claimed }) if Some(peer) == witness => {
-                self.granted(cx, claimed);
+            (RoleData::Mirror(_), Message::ClaimGranted { claimed, suspended }) if Some(peer) == witness => {
+                self.granted(cx, claimed, suspended);
                 true
             }
             // Late, or meant for the role given up in between: no effect on the state. [FL-29, S-8]
@@ -304,14 +394,18 @@ impl Partner {
                 | Message::SyncedOk { .. }
                 | Message::Armed { .. }
                 | Message::Claim { .. }
+                | Message::ForceClaim { .. }
                 | Message::ClaimQuery { .. }
                 | Message::ClaimGranted { .. }
                 | Message::ClaimRefused { .. }
                 | Message::SettingChange { .. }
-                | Message::SettingOk { .. }
-                | Message::SettingRefused { .. }
                 | Message::WitnessSet { .. }
+                | Message::FailoverStart { .. }
+                | Message::FailoverReady { .. }
                 | Message::NoSession
+                | Message::SessionEnd { .. }
+                | Message::Start { .. }
+                | Message::StartFail { .. }
                 | Message::PageRequest { .. }
                 | Message::PageReply { .. },
             ) => true,
@@ -405,7 +499,10 @@ impl Partner {
 
     /// Something on a client connection.
     pub fn client(&mut self, cx: &mut Cx<'_>, conn: ConnId, event: ClientEvent) {
+        let over = self.is_over();
         match (&mut self.role, &mut self.copy) {
+            // Mirroring was removed, and nobody has recovered the copy. [ST-25]
+            (RoleData::Mirror(_), Some(_)) if over => refuse(cx, conn, &event, 927),
             (RoleData::Principal(p), Some(copy)) if !self.common.keeper.switching() => {
                 p.client(cx, &mut self.common, copy, conn, event);
             }
@@ -423,8 +520,17 @@ impl Partner {
             self.channel_down(cx, peer);
         }
         let me = cx.me();
-        let witness = self.common.shared().witness.value.counting();
+        let witness = self.common.shared().witness.value.named();
+        self.advance_end(cx);
         if let Some(copy) = &mut self.copy {
+            let suspended = self.common.shared().suspended.value;
+            let alone = self.common.keeper.record().life != Life::Session;
+            if matches!(self.role, RoleData::Principal(_))
+                && (alone || suspended && cx.bug(Bug::TruncateWhileSuspended))
+            {
+                // There is no mirror to keep log for. [INV-8]
+                copy.set_mirror_hardened(Some(copy.end_of_log()));
+            }
             match &mut self.role {
                 RoleData::Principal(p) => match p.stage {
                     Stage::Redo => {
@@ -467,7 +573,10 @@ impl Partner {
                     Stage::Ready => {}
                 },
                 RoleData::Mirror(m) => {
-                    m.redo.step(cx, copy);
+                    // After a forced service nothing is touched before RESUME. [OQ-61]
+                    if !self.common.keeper.record().off_fork {
+                        m.redo.step(cx, copy);
+                    }
                     m.reconcile(cx, &mut self.common, copy, self.other);
                     m.finish_undo(cx, &mut self.common, copy);
                     if let Some(witness) = witness {
@@ -476,11 +585,14 @@ impl Partner {
                 }
             }
         }
+        self.tail_hardened(cx);
+        self.decide_force(cx);
         self.complete_election(cx);
         if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
             copy.pump(cx.out);
             p.advance(cx, &mut self.common, copy);
         }
+        self.advance_failover(cx);
         self.advance_statement(cx);
         if let Some(copy) = &mut self.copy {
             copy.pump(cx.out);
@@ -574,6 +686,6 @@ pub fn refuse(cx: &mut Cx<'_>, conn: ConnId, event: &ClientEvent, error: u32) {
 /// What is only shown, such as the number of the last event, decides nothing. [`crate::canon`]
 impl std::hash::Hash for Partner {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (&self.common, &self.copy, &self.role, &self.ongoing, self.shown).hash(state);
+        (&self.common, &self.copy, &self.role, &self.ongoing, self.released, self.switched, self.shown).hash(state);
     }
 }

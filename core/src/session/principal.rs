@@ -66,6 +66,15 @@ pub struct Sending {
     drained: Instant,
 }
 
+/// How far a manual failover is, up to the hand-over. [FO-37a, OQ-9]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Handover {
+    /// Clients are out; the tail of the log is on its way to the own disk and to the mirror.
+    Draining,
+    /// The mirror has been told where the tail ends, and hardens it.
+    Announced(Lsn),
+}
+
 /// A "not synchronised" that is being spread.
 #[derive(Clone, Debug, Hash)]
 struct Expose {
@@ -112,6 +121,8 @@ pub struct Principal {
     synced_sent: Vec<(Stamp, ChannelId)>,
     /// The newest ARMED that was sent.
     armed: Option<(Stamp, ChannelId)>,
+    /// A manual failover is under way: nothing is served. [ST-26]
+    pub handover: Option<Handover>,
     /// The log stream, once the mirror has asked for log on this channel.
     pub sending: Option<Sending>,
     /// Rows may rest on commits below this mark that were never confirmed: nothing is served before they could be.
@@ -156,6 +167,7 @@ impl Principal {
             witness_synced: None,
             synced_sent: Vec::new(),
             armed: None,
+            handover: None,
             sending: None,
             floor: Lsn::ZERO,
             serving: false,
@@ -205,6 +217,7 @@ impl Principal {
         let valid = |lease: Option<Instant>| lease.is_some_and(|until| cx.now < until);
         let witness = common.shared().witness.value;
         self.stage == Stage::Ready
+            && self.handover.is_none()
             && !common.keeper.switching()
             && quorum::may_serve(
                 witness,
@@ -286,6 +299,9 @@ impl Principal {
 
     /// `mirroring_state` as far as this role decides it. [ST-9]
     pub fn state(&self, cx_now: Instant, common: &Common, interval: crate::types::Micros) -> MirroringState {
+        if self.handover.is_some() {
+            return MirroringState::PendingFailover;
+        }
         match common.shared().safety.value {
             Safety::Full => match self.sync {
                 Sync::Done(_) => MirroringState::Synchronized,
@@ -520,5 +536,37 @@ impl Principal {
     pub fn safety_changed(&mut self) {
         self.sync = Sync::No;
         self.armed = None;
+    }
+
+    /// Another witness: SYNCED has to be recorded there before the mirror is armed. [OQ-16]
+    pub fn witness_changed(&mut self) {
+        self.leases[1] = None;
+        self.witness_synced = None;
+        self.synced_sent.clear();
+        self.armed = None;
+    }
+
+    /// The session is SUSPENDED: no more log is sent, and the mirror is as good as away. [ST-1, ST-65]
+    pub fn paused(&mut self) {
+        self.safety_changed();
+        self.sending = None;
+    }
+
+    /// Mirroring was removed: nobody need be asked or waited for any more. [C-83]
+    pub fn alone(&mut self, now: Instant) {
+        self.alone_from = self.alone_from.min(now);
+    }
+
+    /// Throws the clients out and begins to send the tail. [FO-37a]
+    pub fn begin_failover(&mut self, cx: &mut Cx<'_>, common: &Common, copy: &mut Copy) {
+        self.handover = Some(Handover::Draining);
+        self.close(cx, common, Some(copy));
+        copy.want_flush();
+    }
+
+    /// The end of the tail, once all of it is on the own disk and on its way.
+    pub fn tail_sent(&self, copy: &Copy) -> Option<Lsn> {
+        let sent = self.sending.is_some_and(|s| s.cursor == copy.end_of_log());
+        (sent && copy.is_flushed()).then(|| copy.end_of_log())
     }
 }

@@ -60,7 +60,8 @@ impl Mirror {
         copy: &mut Copy,
         principal: InstanceId,
     ) {
-        if !common.connected(principal) || common.shared().suspended.value || self.claiming() {
+        let paused = common.shared().suspended.value && !cx.bug(Bug::UndoWithoutResume);
+        if !common.connected(principal) || paused || self.claiming() {
             return;
         }
         match &self.rejoin {
@@ -113,6 +114,9 @@ impl Mirror {
         }
         cx.step(common.session, "undo.begin");
         let mut pages: BTreeSet<PageId> = copy.pages_touched_from(cut);
+        if cx.bug(Bug::ResumeKeepsFork) && common.keeper.record().off_fork {
+            pages.clear();
+        }
         let mut target = Lsn::ZERO;
         if let Some(undo) = listed {
             pages.extend(undo.pages);
@@ -183,10 +187,15 @@ impl Mirror {
         let theirs = self.their_log.as_ref().expect("compared before").branches.clone();
         copy.set_branches(theirs);
         let own = copy.branches();
-        let version = if common.keeper.record().branches.as_ref() == Some(own) {
+        let record = common.keeper.record();
+        let version = if record.branches.as_ref() == Some(own) && !record.off_fork {
             common.keeper.version()
         } else {
-            common.keeper.change(cx.out, |r| r.branches = Some(own.clone()))
+            common.keeper.change(cx.out, |r| {
+                r.branches = Some(own.clone());
+                // Nothing of the old fork is left in the log. [OQ-7]
+                r.off_fork = false;
+            })
         };
         self.rejoin = Rejoin::Adopting(version);
         self.reconcile(cx, common, copy, principal);

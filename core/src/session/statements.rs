@@ -1,12 +1,14 @@
 //! Control statements of a session: preconditions in the order of `docs/spec/control.md` section 5, then the change,
 //! durable here first, then on the others, then the answer. [C-60 … C-73, OQ-16, OQ-34, OQ-40]
 
-use super::channel::Cx;
+use super::channel::{Cx, Taken};
+use super::mirror::Elected;
 use super::partner::{Partner, RoleData};
 use super::principal::Sync;
+use crate::bugs::Bug;
 use crate::control::{PartnerOption, ServerAddress, Statement, WitnessOption, sql_error};
 use crate::io::{Effect, SqlError};
-use crate::message::{Message, Setting, Stamp, WitnessSetting};
+use crate::message::{ChannelId, Message, RoleRecord, Setting, Stamp, WitnessSetting};
 use crate::record::Version;
 use crate::types::{InstanceId, Instant, Role, Safety};
 
@@ -16,7 +18,8 @@ const TIMEOUT_S_MIN: u16 = 5;
 /// A statement that waits for other instances.
 #[derive(Clone, Debug, Hash)]
 pub struct Ongoing {
-    request: u64,
+    /// The host's number; none for what the session finishes after the answer.
+    request: Option<u64>,
     /// Afterwards it fails with E1421.
     pub deadline: Instant,
     waits: Waits,
@@ -32,9 +35,57 @@ enum Waits {
     /// The new witness has its record.
     WitnessSeat { stamp: Stamp, witness: InstanceId, told: bool },
     /// SET WITNESS OFF: the witness or, without it, the partner knows. [OQ-16]
-    WitnessLeaves { setting: Setting, version: Version, told: Option<InstanceId> },
-    /// The release is on its way to the own disk.
-    Released(Version),
+    WitnessLeaves { setting: Setting, version: Version, told: Option<InstanceId>, next: Option<InstanceId> },
+    /// The release, or the end of the session, is on its way to the own disk; the witness to be set after it. [OQ-39]
+    Released(Version, Option<InstanceId>),
+    /// FAILOVER: first the hand-over, then the partner's word that it is principal. [OQ-9]
+    Failover { handed_over: bool },
+    /// FORCE_SERVICE_ALLOW_DATA_LOSS: the role. [OQ-4.6]
+    Force,
+    /// SET PARTNER = on the future principal: the copy that waits for it. [C-51]
+    Start { record: RoleRecord, told: Option<ChannelId> },
+}
+
+impl Ongoing {
+    fn new(request: u64, cx: &Cx<'_>, waits: Waits) -> Self {
+        Ongoing { request: Some(request), deadline: cx.now + cx.tuning().statement_timeout, waits }
+    }
+
+    /// Ends the statement.
+    fn answer(&self, cx: &mut Cx<'_>, result: Result<(), SqlError>) {
+        if let Some(request) = self.request {
+            cx.out.push(Effect::StatementDone { request, result });
+        }
+    }
+
+    /// A manual failover that has begun.
+    pub fn failover(request: u64, cx: &Cx<'_>) -> Self {
+        Ongoing::new(request, cx, Waits::Failover { handed_over: false })
+    }
+
+    /// A forced service that has begun.
+    pub fn force(request: u64, cx: &Cx<'_>) -> Self {
+        Ongoing::new(request, cx, Waits::Force)
+    }
+
+    /// Is it a forced service?
+    pub fn is_force(&self) -> bool {
+        matches!(self.waits, Waits::Force)
+    }
+
+    /// Does it go on in the mirror role that follows?
+    pub fn outlives_role(&self, elected: Elected) -> bool {
+        match self.waits {
+            Waits::Failover { handed_over } => handed_over,
+            Waits::Force => elected != Elected::No,
+            Waits::Setting { .. }
+            | Waits::WitnessPartner { .. }
+            | Waits::WitnessSeat { .. }
+            | Waits::WitnessLeaves { .. }
+            | Waits::Released(..)
+            | Waits::Start { .. } => false,
+        }
+    }
 }
 
 impl Partner {
@@ -60,7 +111,10 @@ impl Partner {
         statement: &Statement,
     ) -> Result<(), SqlError> {
         if let Statement::SetPartner { option: PartnerOption::Address(address), .. } = statement {
-            return Err(self.refuse_partner(cx, address));
+            return self.set_partner(cx, request, address);
+        }
+        if self.is_over() {
+            return Err(sql_error(1416));
         }
         statement.allowed_on(self.role_name())?;
         if self.ongoing.is_some() {
@@ -90,17 +144,25 @@ impl Partner {
                     let n = self.common.n();
                     let before_s = self.common.period_s();
                     self.common.keeper.change(cx.out, |r| r.shared.timeout_s.set(n, seconds));
-                    self.period_changed(before_s);
+                    self.period_changed(cx, before_s);
                     let setting = Setting::Timeout(self.common.shared().timeout_s);
                     self.wait_for_setting(cx, request, setting, now);
                     Ok(())
                 }
-                // Their own issues: refused as an option this build does not support. [E5008]
-                PartnerOption::Failover
-                | PartnerOption::ForceServiceAllowDataLoss
-                | PartnerOption::Off
-                | PartnerOption::Resume
-                | PartnerOption::Suspend => Err(sql_error(5008)),
+                PartnerOption::Suspend | PartnerOption::Resume => {
+                    self.need_partner()?;
+                    let suspend = *option == PartnerOption::Suspend;
+                    if self.common.shared().suspended.value == suspend {
+                        return done(cx);
+                    }
+                    self.set_suspended(cx, suspend);
+                    let setting = Setting::Suspended(self.common.shared().suspended);
+                    self.wait_for_setting(cx, request, setting, now);
+                    Ok(())
+                }
+                PartnerOption::Failover => self.begin_failover(cx, request),
+                PartnerOption::ForceServiceAllowDataLoss => self.begin_force(cx, request),
+                PartnerOption::Off => self.begin_removal(cx, request),
                 PartnerOption::Address(_) => unreachable!("handled above"),
             },
             Statement::SetWitness { option: WitnessOption::Off, .. } => self.witness_off(cx, request),
@@ -108,11 +170,6 @@ impl Partner {
                 self.witness_set(cx, request, address)
             }
         }
-    }
-
-    /// SET PARTNER = on a database in a session is always refused; which error comes first. [section 5.1]
-    fn refuse_partner(&self, _cx: &Cx<'_>, _address: &str) -> SqlError {
-        sql_error(1405)
     }
 
     fn need_partner(&self) -> Result<(), SqlError> {
@@ -128,13 +185,28 @@ impl Partner {
             r.shared.safety.set(n, value);
             r.shared.synchronized.set(n, false);
         });
-        self.period_changed(before_s);
+        self.period_changed(cx, before_s);
         if let RoleData::Principal(p) = &mut self.role {
             p.safety_changed();
         }
     }
 
-    fn period_changed(&mut self, before_s: u16) {
+    /// SUSPEND and RESUME. [C-63, C-64]
+    fn set_suspended(&mut self, cx: &mut Cx<'_>, value: bool) {
+        let n = self.common.n();
+        let before = *self.common.shared();
+        if cx.bug(Bug::VolatileSuspend) {
+            self.common.keeper.pretend(|r| r.shared.suspended.set(n, value));
+        } else {
+            self.common.keeper.change(cx.out, |r| r.shared.suspended.set(n, value));
+        }
+        self.settings_changed(cx, &before);
+    }
+
+    fn period_changed(&mut self, cx: &Cx<'_>, before_s: u16) {
+        if cx.bug(Bug::LeaseByOwnPeriod) {
+            return;
+        }
         let after_s = self.common.period_s();
         if let RoleData::Principal(p) = &mut self.role {
             p.period_changed(before_s, after_s);
@@ -143,11 +215,8 @@ impl Partner {
 
     fn wait_for_setting(&mut self, cx: &mut Cx<'_>, request: u64, setting: Setting, now: Instant) {
         let version = self.common.keeper.version();
-        self.ongoing = Some(Ongoing {
-            request,
-            deadline: now + cx.tuning().statement_timeout,
-            waits: Waits::Setting { setting, version, told: false },
-        });
+        debug_assert!(now == cx.now, "a statement begins now");
+        self.ongoing = Some(Ongoing::new(request, cx, Waits::Setting { setting, version, told: false }));
     }
 
     /// SET WITNESS =. The principal is bound first. [C-70 … C-72, OQ-16, OQ-39]
@@ -169,15 +238,22 @@ impl Partner {
         if !self.caught_up() {
             return Err(sql_error(1426));
         }
+        let request = Some(request);
+        match self.common.shared().witness.value.named() {
+            // One statement; first the old one is removed. [C-72, OQ-39]
+            Some(old) if old != witness => self.begin_witness_off(cx, request, old, Some(witness)),
+            Some(_) | None => self.begin_witness_set(cx, request, witness),
+        }
+        Ok(())
+    }
+
+    fn begin_witness_set(&mut self, cx: &mut Cx<'_>, request: Option<u64>, witness: InstanceId) {
         let n = self.common.n();
         let before = *self.common.shared();
-        self.common.keeper.change(cx.out, |r| {
-            r.shared.witness.set(n, WitnessSetting::Set(witness));
-            r.shared.synchronized.set(n, false);
-        });
+        self.common.keeper.change(cx.out, |r| r.shared.witness.set(n, WitnessSetting::Set(witness)));
         self.settings_changed(cx, &before);
         if let RoleData::Principal(p) = &mut self.role {
-            p.safety_changed();
+            p.witness_changed();
         }
         let setting = Setting::Witness(self.common.shared().witness);
         let version = self.common.keeper.version();
@@ -186,7 +262,6 @@ impl Partner {
             deadline: cx.now + cx.tuning().statement_timeout,
             waits: Waits::WitnessPartner { setting, version, told: false, witness },
         });
-        Ok(())
     }
 
     fn caught_up(&self) -> bool {
@@ -206,17 +281,29 @@ impl Partner {
         if !self.common.connected(self.other) && !self.common.connected(witness) {
             return Err(sql_error(1431));
         }
+        self.begin_witness_off(cx, Some(request), witness, None);
+        Ok(())
+    }
+
+    /// The old witness is left, and another one set afterwards if there is a `next`. [OQ-16, OQ-39]
+    fn begin_witness_off(
+        &mut self,
+        cx: &mut Cx<'_>,
+        request: Option<u64>,
+        witness: InstanceId,
+        next: Option<InstanceId>,
+    ) {
         let n = self.common.n();
-        let version =
-            self.common.keeper.change(cx.out, |r| r.shared.witness.set(n, WitnessSetting::Leaving(witness)));
+        let leaving =
+            if cx.bug(Bug::ReleasedFirst) { WitnessSetting::Off } else { WitnessSetting::Leaving(witness) };
+        let version = self.common.keeper.change(cx.out, |r| r.shared.witness.set(n, leaving));
         let mut off = self.common.shared().witness;
         off.value = WitnessSetting::Off;
         self.ongoing = Some(Ongoing {
             request,
             deadline: cx.now + cx.tuning().statement_timeout,
-            waits: Waits::WitnessLeaves { setting: Setting::Witness(off), version, told: None },
+            waits: Waits::WitnessLeaves { setting: Setting::Witness(off), version, told: None, next },
         });
-        Ok(())
     }
 
     /// What a statement waits for may have come; its messages leave when the own record is durable.
@@ -252,7 +339,7 @@ impl Partner {
                     self.common.send(cx, witness, &Message::WitnessSet { record });
                 }
             }
-            Waits::WitnessLeaves { setting, version, told } => {
+            Waits::WitnessLeaves { setting, version, told, .. } => {
                 if told.is_none() && self.common.keeper.is_durable(*version) {
                     let named = self.common.shared().witness.value.named();
                     let via = named
@@ -264,20 +351,44 @@ impl Partner {
                     }
                 }
             }
-            Waits::Released(version) => {
+            Waits::Released(version, next) => {
                 if self.common.keeper.is_durable(*version) {
-                    let request = ongoing.request;
-                    cx.out.push(Effect::StatementDone { request, result: Ok(()) });
+                    match *next {
+                        Some(witness) => self.begin_witness_set(cx, ongoing.request, witness),
+                        None => ongoing.answer(cx, Ok(())),
+                    }
                     return;
                 }
             }
+            Waits::Start { record, told } => self.offer_start(cx, *record, told),
+            Waits::Failover { .. } | Waits::Force => {}
         }
         if cx.now >= ongoing.deadline {
             let error = match ongoing.waits {
                 Waits::WitnessPartner { .. } | Waits::WitnessSeat { .. } => 1433,
-                Waits::Setting { .. } | Waits::WitnessLeaves { .. } | Waits::Released(_) => 1421,
+                Waits::Setting { .. }
+                | Waits::WitnessLeaves { .. }
+                | Waits::Released(..)
+                | Waits::Failover { .. }
+                | Waits::Force => 1421,
+                Waits::Start { told: None, .. } => 1418,
+                Waits::Start { told: Some(_), .. } => 1413,
             };
-            cx.out.push(Effect::StatementDone { request: ongoing.request, result: Err(sql_error(error)) });
+            if matches!(ongoing.waits, Waits::Failover { handed_over: false }) {
+                self.ongoing = Some(ongoing);
+                self.abandon_failover(cx, error);
+                return;
+            }
+            if matches!(ongoing.waits, Waits::Start { .. }) {
+                self.common.channels.clear();
+            }
+            ongoing.answer(cx, Err(sql_error(error)));
+            // Adding a witness has failed: the session has none, which the partner must know. [OQ-39]
+            if let Waits::WitnessPartner { witness, .. } | Waits::WitnessSeat { witness, .. } = ongoing.waits
+                && self.common.connected(self.other)
+            {
+                self.begin_witness_off(cx, None, witness, None);
+            }
             return;
         }
         self.ongoing = Some(ongoing);
@@ -289,7 +400,6 @@ impl Partner {
             p.setting_answered(peer);
         }
         let Some(mut ongoing) = self.ongoing.take() else { return };
-        let request = ongoing.request;
         let answered_partner = peer == self.other;
         let (matches, next) = match &ongoing.waits {
             Waits::Setting { setting, .. } => (answered_partner && setting.stamp() == stamp, None),
@@ -298,7 +408,8 @@ impl Partner {
                 Some(Waits::WitnessSeat { stamp, witness: *witness, told: false }),
             ),
             Waits::WitnessSeat { stamp: wanted, witness, .. } => (peer == *witness && stamp == *wanted, None),
-            Waits::WitnessLeaves { setting, told, .. } => {
+            Waits::WitnessLeaves { setting, told, next, .. } => {
+                let next = *next;
                 let matches = *told == Some(peer) && setting.stamp() == stamp;
                 if matches && taken {
                     let Setting::Witness(off) = *setting else { unreachable!("built as a witness setting") };
@@ -310,20 +421,22 @@ impl Partner {
                         let message = Message::SettingChange { setting: Setting::Witness(off) };
                         self.common.send_when_durable(cx, version, self.other, message);
                     }
-                    ongoing.waits = Waits::Released(version);
+                    ongoing.waits = Waits::Released(version, next);
                     self.ongoing = Some(ongoing);
                     return;
                 }
                 (matches, None)
             }
-            Waits::Released(_) => (false, None),
+            Waits::Released(..) | Waits::Failover { .. } | Waits::Force | Waits::Start { .. } => {
+                (false, None)
+            }
         };
         if !matches {
             self.ongoing = Some(ongoing);
             return;
         }
         if !taken {
-            cx.out.push(Effect::StatementDone { request, result: Err(sql_error(1424)) });
+            ongoing.answer(cx, Err(sql_error(1424)));
             return;
         }
         match next {
@@ -331,44 +444,84 @@ impl Partner {
                 ongoing.waits = waits;
                 self.ongoing = Some(ongoing);
             }
-            None => cx.out.push(Effect::StatementDone { request, result: Ok(()) }),
+            None => ongoing.answer(cx, Ok(())),
         }
     }
 
-    /// A setting of the principal: durable here, then answered. [C-47]
+    /// A setting of the other partner: durable here, then answered. [C-47]
     pub fn take_setting(&mut self, cx: &mut Cx<'_>, setting: Setting) {
-        let stamp = setting.stamp();
         let before = *self.common.shared();
-        let held = match setting {
-            Setting::Safety(_) => before.safety.stamp,
-            Setting::Timeout(_) => before.timeout_s.stamp,
-            Setting::Witness(_) => before.witness.stamp,
-        };
-        if stamp < held {
-            self.common.send(cx, self.other, &Message::SettingRefused { stamp });
-            return;
-        }
-        if stamp > held {
-            self.common.keeper.change(cx.out, |r| match setting {
-                Setting::Safety(s) => r.shared.safety = s,
-                Setting::Timeout(s) => r.shared.timeout_s = s,
-                Setting::Witness(s) => r.shared.witness = s,
-            });
+        let taken = self.common.take(cx, setting);
+        if taken == Taken::New {
             self.settings_changed(cx, &before);
-            if let RoleData::Mirror(m) = &mut self.role
-                && !matches!(setting, Setting::Timeout(_))
-            {
-                m.disarm();
+            if let RoleData::Mirror(m) = &mut self.role {
+                match setting {
+                    Setting::Safety(_) => m.disarm(),
+                    Setting::Witness(_) => m.unarm(),
+                    Setting::Timeout(_) | Setting::Suspended(_) => {}
+                }
             }
         }
+        self.common.answer_setting(cx, self.other, setting.stamp(), taken);
+    }
+
+    /// The role was handed over: from now on the statement waits for the partner's word.
+    pub fn failover_handed_over(&mut self) {
+        if let Some(ongoing) = &mut self.ongoing
+            && let Waits::Failover { handed_over } = &mut ongoing.waits
+        {
+            *handed_over = true;
+        }
+    }
+
+    /// The partner has said that it is principal now. [FO-37d]
+    pub fn failover_done(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        let waits = self.ongoing.as_ref().map(|o| &o.waits);
+        if peer == self.other
+            && self.common.shared().owner == peer
+            && matches!(waits, Some(Waits::Failover { handed_over: true }))
+        {
+            self.statement_done(cx);
+        }
+    }
+
+    /// The role is taken, by order of the owner. [FO-60]
+    pub fn force_done(&mut self, cx: &mut Cx<'_>) {
+        if self.ongoing.as_ref().is_some_and(Ongoing::is_force) {
+            self.statement_done(cx);
+        }
+    }
+
+    /// The record of the session that SET PARTNER = is setting up.
+    pub fn starting(&self) -> Option<RoleRecord> {
+        match self.ongoing.as_ref()?.waits {
+            Waits::Start { record, told: Some(_) } => Some(record),
+            _ => None,
+        }
+    }
+
+    /// SET PARTNER = waits for the copy named.
+    pub fn wait_for_start(&mut self, cx: &Cx<'_>, request: u64, record: RoleRecord) {
+        self.ongoing = Some(Ongoing::new(request, cx, Waits::Start { record, told: None }));
+    }
+
+    /// The end of the session waits for the own disk.
+    pub fn wait_for_release(&mut self, cx: &Cx<'_>, request: u64) {
         let version = self.common.keeper.version();
-        self.common.send_when_durable(cx, version, self.other, Message::SettingOk { stamp });
+        self.ongoing = Some(Ongoing::new(request, cx, Waits::Released(version, None)));
+    }
+
+    /// The statement under way has succeeded.
+    pub fn statement_done(&mut self, cx: &mut Cx<'_>) {
+        if let Some(ongoing) = self.ongoing.take() {
+            ongoing.answer(cx, Ok(()));
+        }
     }
 
     /// The statement under way cannot end here any more.
     pub fn fail_statement(&mut self, cx: &mut Cx<'_>, error: u32) {
         if let Some(ongoing) = self.ongoing.take() {
-            cx.out.push(Effect::StatementDone { request: ongoing.request, result: Err(sql_error(error)) });
+            ongoing.answer(cx, Err(sql_error(error)));
         }
     }
 }

@@ -3,7 +3,11 @@
 mod commit;
 mod events;
 mod failover;
+mod force;
+mod handover;
+mod pause;
 mod quorum;
+mod removal;
 mod restart;
 mod statements;
 mod table;

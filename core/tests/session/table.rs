@@ -19,6 +19,9 @@ pub const SESSION: SessionId = SessionId(1);
 const FRAME_US: u64 = 1000;
 const DISK_US: u64 = 500;
 
+/// Role and state as a partner shows them.
+pub type Shown = (Role, MirroringState);
+
 pub struct Table {
     now: u64,
     serial: u64,
@@ -37,6 +40,10 @@ pub struct Table {
     timers: [u64; 3],
     /// Numbered events, in order: (instance, number, number before).
     pub events_told: Vec<(u8, u8, u8)>,
+    /// Transitions shown, in order: (instance, before, after).
+    pub transitions: Vec<(u8, Shown, Shown)>,
+    /// Cut this pair as soon as a frame of this kind arrives between them, in either direction.
+    cut_on: Option<(u8, u8, &'static str)>,
     verbose: bool,
 }
 
@@ -73,6 +80,8 @@ impl Table {
             sent: Vec::new(),
             timers: [u64::MAX; 3],
             events_told: Vec::new(),
+            transitions: Vec::new(),
+            cut_on: None,
             verbose: std::env::var("TABLE").is_ok(),
         };
         for id in 0..3 {
@@ -118,18 +127,7 @@ impl Table {
     }
 
     pub fn run_until(&mut self, until_ms: u64) {
-        let until = until_ms * 1000;
-        while let Some((&(at, _), _)) = self.events.first_key_value() {
-            if at > until {
-                break;
-            }
-            let (_, (to, incarnation, input)) = self.events.pop_first().expect("looked at it");
-            self.now = at;
-            if self.incarnations[to as usize] == incarnation && self.instances.contains_key(&to) {
-                self.handle(to, input);
-            }
-        }
-        self.now = until;
+        self.run_for_us((until_ms * 1000).saturating_sub(self.now));
     }
 
     fn handle(&mut self, id: u8, input: Input) {
@@ -193,6 +191,15 @@ impl Table {
                     );
                 }
                 self.sent.push((self.now, id, to, name));
+                if let Some((one, other, kind)) = self.cut_on
+                    && kind == name
+                    && [(one, other), (other, one)].contains(&(id, to))
+                {
+                    // This frame still arrives; nothing after it does.
+                    self.push(FRAME_US, to, Input::Frame { link: far, bytes });
+                    self.part(one, other);
+                    return;
+                }
                 if !self.cut.contains(&(id, to)) {
                     self.push(FRAME_US, to, Input::Frame { link: far, bytes });
                 }
@@ -221,6 +228,9 @@ impl Table {
             Effect::Notice(notice) => {
                 if let Notice::Status { status, .. } = &notice {
                     self.status.insert(id, *status);
+                }
+                if let Notice::State { from: Some(from), to, .. } = &notice {
+                    self.transitions.push((id, *from, *to));
                 }
                 if let Notice::Event { number, previous, .. } = &notice {
                     self.events_told.push((id, *number, *previous));
@@ -284,6 +294,48 @@ impl Table {
     pub fn run_for(&mut self, ms: u64) {
         let until = self.now / 1000 + ms;
         self.run_until(until);
+    }
+
+    pub fn run_for_us(&mut self, us: u64) {
+        let until = self.now + us;
+        while let Some((&(at, _), _)) = self.events.first_key_value() {
+            if at > until {
+                break;
+            }
+            let (_, (to, incarnation, input)) = self.events.pop_first().expect("looked at it");
+            self.now = at;
+            if self.incarnations[to as usize] == incarnation && self.instances.contains_key(&to) {
+                self.handle(to, input);
+            }
+        }
+        self.now = until;
+    }
+
+    /// The partners are cut apart, silently, right after the next frame of this kind between them.
+    pub fn cut_when(&mut self, one: u8, other: u8, kind: &'static str) {
+        self.cut_on = Some((one, other, kind));
+    }
+
+    /// Both ends of every link between the two see a reset.
+    pub fn reset(&mut self, one: u8, other: u8) {
+        let ends: Vec<_> = self
+            .links
+            .iter()
+            .filter(|((i, _), (j, _))| (*i, *j) == (one, other))
+            .map(|(k, v)| (*k, *v))
+            .collect();
+        for (near, far) in ends {
+            self.links.remove(&near);
+            self.links.remove(&far);
+            for (id, link) in [near, far] {
+                self.push(FRAME_US, id, Input::LinkDown { link, cause: LinkDownCause::Reset });
+            }
+        }
+    }
+
+    /// The transitions one partner has shown.
+    pub fn transitions_of(&self, id: u8) -> Vec<(Shown, Shown)> {
+        self.transitions.iter().filter(|(who, ..)| *who == id).map(|(_, from, to)| (*from, *to)).collect()
     }
 
     /// The silent loss of everything between two instances.

@@ -3,7 +3,7 @@
 //!
 //! | rule | what it says |
 //! |---|---|
-//! | `two-servers` | at most one instance answers clients at a time |
+//! | `two-servers` | at most one instance answers clients at a time; without a witness, until service is forced |
 //! | `lost-commit` | a transaction that a client was told of, or that a client could have read, is there wherever clients are served later; after a forced service, unless the forced copy never had it |
 //! | `two-owners` | no two durable records name different owners of one role sequence |
 //! | `record-goes-back` | the role sequence of a durable record never falls, nor the stamps of its values within one |
@@ -60,6 +60,10 @@ pub struct Ghost {
     newest: [(u32, [(u32, u32); 5]); INSTANCES],
     /// Who answers clients at the moment.
     serving: [bool; INSTANCES],
+    /// Service was forced.
+    forced: bool,
+    /// And RESUME was not given since.
+    unresumed: bool,
 }
 
 impl Ghost {
@@ -68,11 +72,23 @@ impl Ghost {
         self.commits.push(Commit::default());
     }
 
-    /// A client was told "committed". `other` is the other partner's disk.
-    pub fn confirmed(&mut self, k: usize, other: &Disk, bug: Option<Bug>) {
+    /// A client was told "committed" by a principal of `n`, or could have read it there. `other` is the other partner's
+    /// disk.
+    pub fn known(&mut self, k: usize, n: u32, other: &Disk, bug: Option<Bug>) {
+        let newest = self.owners.iter().map(|(n, _)| *n).max();
+        // Without a witness a forced service may leave two who serve, and RESUME gives up the older one's fork. [OQ-17]
+        let left_behind = self.forced && newest.is_some_and(|newest| n < newest);
         let Some(commit) = self.commits.get_mut(k) else { return };
-        commit.known = true;
+        if !commit.known {
+            commit.known = true;
+            commit.forgiven = left_behind;
+        }
         commit.both |= holds(other, k, bug);
+    }
+
+    /// RESUME was taken.
+    pub fn resumed(&mut self) {
+        self.unresumed = false;
     }
 
     /// A process died.
@@ -90,8 +106,21 @@ impl Ghost {
         self.serving.iter().filter(|s| **s).count()
     }
 
-    /// A named step of the protocol.
-    pub fn step(&mut self, _instance: u8, _name: &str, _disk: &Disk) -> Result<(), Finding> {
+    /// A named step of the protocol on `instance`, whose disk is `disk`.
+    pub fn step(&mut self, instance: u8, name: &str, disk: &Disk, bug: Option<Bug>) -> Result<(), Finding> {
+        let forced = name == "force.granted" || name == "force.recorded" && instance < 2;
+        if forced {
+            self.forced = true;
+            self.unresumed = true;
+            // What only the other partner had may be lost; that is what the order says.
+            for (k, commit) in self.commits.iter_mut().enumerate() {
+                commit.forgiven |= !commit.both && !holds(disk, k, bug);
+            }
+        }
+        if name == "undo.begin" && self.unresumed && off_fork(disk) {
+            let text = format!("{} begins to undo what a forced service left behind", NAMES[usize::from(instance)]);
+            return Err(Finding::new("undo-before-resume", text));
+        }
         Ok(())
     }
 
@@ -130,6 +159,11 @@ impl Ghost {
         *newest = (n, stamps);
         Ok(())
     }
+}
+
+/// Does this durable record say that the copy is not on the session's fork?
+fn off_fork(disk: &Disk) -> bool {
+    record::newest(disk.durable(FileKind::Record)).is_some_and(|(_, record)| record.off_fork)
 }
 
 /// Do these durable files hold transaction `k`?
@@ -197,8 +231,8 @@ pub fn judge(model: &mut Model) -> Result<(), Finding> {
         for (k, found) in probed.found.into_iter().enumerate() {
             let Some(found) = found else { continue };
             if found && !model.ghost.commits[k].known {
-                let both = holds(model.disk(1 - instance), k, model.setup.bug);
-                model.ghost.commits[k] = Commit { known: true, both, forgiven: false };
+                let other = model.disk(1 - instance).clone();
+                model.ghost.known(k, probed.n.0, &other, model.setup.bug);
             }
             let commit = model.ghost.commits[k];
             if !found && commit.known && !commit.forgiven {
@@ -207,7 +241,9 @@ pub fn judge(model: &mut Model) -> Result<(), Finding> {
             }
         }
     }
-    if let [Some(a), Some(b)] = serving {
+    // Without a witness nobody can tell an old principal. [OQ-17]
+    let documented = model.ghost.forced && !model.setup.witness;
+    if let ([Some(a), Some(b)], false) = (serving, documented) {
         let text = format!("A answers clients under role sequence {a}, B under {b}");
         return Err(Finding::new("two-servers", text));
     }

@@ -253,6 +253,7 @@ impl Model {
                 if !self.state(instance, &text)? {
                     return Ok(Done::No);
                 }
+                self.told.push((instance, text));
                 self.stated += 1;
             }
             Action::Resume(instance) => {
@@ -351,6 +352,7 @@ impl Model {
                     self.told.push((instance, if open { "serving" } else { "not serving" }.to_owned()));
                 }
             }
+            Notice::Removed { .. } => self.shown[usize::from(instance)] = None,
             Notice::Status { .. } | Notice::Event { .. } => {}
         }
         Ok(())
@@ -358,7 +360,7 @@ impl Model {
 
     fn step(&mut self, instance: u8, name: &str) -> Result<(), Finding> {
         let disk = Arc::clone(&self.disks[usize::from(instance)]);
-        self.ghost.step(instance, name, &disk)
+        self.ghost.step(instance, name, &disk, self.setup.bug)
     }
 
     fn record_written(&mut self, instance: u8) -> Result<(), Finding> {
@@ -372,10 +374,10 @@ impl Model {
     fn replied(&mut self, instance: u8, conn: ConnId, reply: Reply) -> Result<(), Finding> {
         let Some(k) = conn.0.checked_sub(COMMIT_CONN) else { return Ok(()) };
         match reply {
-            Reply::Committed { .. } => {
+            Reply::Committed { n, .. } => {
                 let other = self.disks[usize::from(1 - instance)].clone();
-                self.told.push((instance, format!("commit {k} confirmed")));
-                self.ghost.confirmed(k as usize, &other, self.setup.bug);
+                self.told.push((instance, format!("transaction {k} confirmed")));
+                self.ghost.known(k as usize, n.0, &other, self.setup.bug);
             }
             Reply::Failed { .. }
             | Reply::RolledBack { .. }
@@ -456,12 +458,14 @@ impl Model {
         let Some(node) = &self.nodes[usize::from(instance)] else { return Ok(false) };
         let mut trial = Instance::clone(node);
         let mut out = Vec::new();
-        let request = u64::from(self.stated);
-        let input = Input::Statement { request, sql: text.to_owned() };
+        let input = Input::Statement { request: 0, sql: text.to_owned() };
         trial.handle(instant(self.now), input.clone(), &mut out);
         let refused = |e: &Effect| matches!(e, Effect::StatementDone { result: Err(SqlError { .. }), .. });
         if out.iter().any(refused) {
             return Ok(false);
+        }
+        if text == sql("RESUME") {
+            self.ghost.resumed();
         }
         self.handle(instance, input)?;
         Ok(true)

@@ -5,6 +5,8 @@ use super::judge::Finding;
 use super::links::pair;
 use super::model::{Budget, Done, Model, Setup};
 use super::moves;
+use dbm_core::types::MirroringState;
+use std::sync::Arc;
 
 /// Steps on the way to a situation; a situation that takes longer does not exist.
 const STEPS_MAX: usize = 20_000;
@@ -72,7 +74,91 @@ pub const SITUATIONS: &[Situation] = &[
             way.until("A", "undo.begin")
         },
     },
+    Situation {
+        name: "failover",
+        about: "all connected, FAILOVER was given to A",
+        witness: false,
+        way: |way| {
+            quorum(way)?;
+            way.state(0, "FAILOVER")
+        },
+    },
+    Situation {
+        name: "handover",
+        about: "the same, and A's hand-over is on its way to its disk",
+        witness: false,
+        way: |way| {
+            quorum(way)?;
+            way.state(0, "FAILOVER")?;
+            way.until("A", "handover.bound")
+        },
+    },
+    Situation {
+        name: "suspended",
+        about: "all connected, SUSPENDED",
+        witness: false,
+        way: |way| {
+            quorum(way)?;
+            way.state(0, "SUSPEND")?;
+            way.quiet()?;
+            way.while_not(|m| m.shown[0].is_some_and(|(_, s)| s == MirroringState::Suspended))?;
+            way.quiet()
+        },
+    },
+    Situation {
+        name: "last",
+        about: "A ran exposed, confirmed a transaction, and is cut off now; only FORCE on B would bring service back \
+                (without a witness, A still serves)",
+        witness: false,
+        way: last,
+    },
+    Situation {
+        name: "force",
+        about: "the same, FORCE was given to B and its claim is durable (without a witness: its record is on its way)",
+        witness: false,
+        way: force,
+    },
+    Situation {
+        name: "forced",
+        about: "the same, B serves, A is connected again and off the fork; RESUME is awaited",
+        witness: false,
+        way: |way| {
+            force(way)?;
+            way.while_not(|m| m.ghost.serves(1))?;
+            way.heal()?;
+            way.while_not(|m| {
+                m.quiet() && m.shown[0].is_some_and(|(_, s)| s == MirroringState::Suspended)
+            })
+        },
+    },
 ];
+
+fn last(way: &mut Way) -> Result<(), Lost> {
+    quorum(way)?;
+    way.act(Action::Break(pair(0, 1), BreakKind::Drop))?;
+    if way.model.setup.witness {
+        way.until("A", "exposed")?;
+    }
+    way.quiet()?;
+    way.act(Action::Commit(0))?;
+    way.quiet()?;
+    if way.model.setup.witness {
+        way.act(Action::Break(pair(0, 2), BreakKind::Drop))?;
+        way.while_not(|m| m.ghost.servers() == 0)?;
+    }
+    // Long enough for everybody to declare everybody lost.
+    for _ in 0..10 {
+        way.act(Action::Advance)?;
+        way.quiet()?;
+    }
+    Ok(())
+}
+
+fn force(way: &mut Way) -> Result<(), Lost> {
+    last(way)?;
+    way.state(1, "FORCE")?;
+    way.until("B", if way.model.setup.witness { "force.claim" } else { "force.recorded" })
+}
 
 fn quorum(way: &mut Way) -> Result<(), Lost> {
     way.start()?;
@@ -132,6 +218,26 @@ impl Way {
             Done::Yes => Ok(()),
             Done::No => Err(Lost::Never(format!("`{action}` cannot be done"))),
         }
+    }
+
+    /// A statement, before those that the exploration has to give.
+    fn state(&mut self, instance: u8, statement: &str) -> Result<(), Lost> {
+        let setup = self.model.setup.clone();
+        let stated = std::mem::take(&mut self.model.stated);
+        self.model.setup = Arc::new(Setup { statements: vec![statement.to_owned()], ..Setup::clone(&setup) });
+        self.act(Action::Statement(instance))?;
+        self.model.setup = setup;
+        self.model.stated = stated;
+        Ok(())
+    }
+
+    fn heal(&mut self) -> Result<(), Lost> {
+        for pair in 0..self.model.links.cut.len() {
+            if self.model.links.cut[pair] {
+                self.act(Action::Heal(pair as u8))?;
+            }
+        }
+        Ok(())
     }
 
     fn step(&mut self) -> Result<(), Lost> {

@@ -346,6 +346,7 @@ impl Oracle {
             }
             // Shown again as facts of their own, or told for people only.
             Notice::Status { .. }
+            | Notice::Removed { .. }
             | Notice::Event { .. }
             | Notice::Message { .. }
             | Notice::Serving { .. }

@@ -105,7 +105,10 @@ impl World {
             }
             Notice::Serving { open: true, .. } => self.moment(&Moment::Serving(instance.0)),
             Notice::Step { name, .. } => self.moment(&Moment::Reached(instance.0, name)),
-            Notice::Serving { open: false, .. } | Notice::Event { .. } | Notice::Message { .. } => {}
+            Notice::Serving { open: false, .. }
+            | Notice::Removed { .. }
+            | Notice::Event { .. }
+            | Notice::Message { .. } => {}
         }
     }
 

@@ -34,6 +34,12 @@ impl Partner {
             }
             return;
         }
+        if theirs.owner != mine.owner && cx.bug(Bug::HandoverKeepsSequence) && theirs.owner == cx.me() {
+            let mut theirs = *theirs;
+            theirs.n = theirs.n.next();
+            self.adopt(cx, &theirs);
+            return;
+        }
         if theirs.owner != mine.owner {
             // Two owners of one n: neither yields. [OQ-7]
             self.break_link(cx, peer);
@@ -57,6 +63,12 @@ impl Partner {
         self.common.adopt_settings(cx, peer, theirs);
         let after = *self.common.shared();
         self.settings_changed(cx, &before);
+        self.failover_done(cx, peer);
+        if let RoleData::Mirror(m) = &mut self.role
+            && peer == self.other
+        {
+            m.handed_over = false;
+        }
         if theirs.timeout_s == after.timeout_s
             && theirs.safety == after.safety
             && let RoleData::Principal(p) = &mut self.role
@@ -97,22 +109,39 @@ impl Partner {
     /// [OQ-4.5, Q-34]
     pub(super) fn adopt(&mut self, cx: &mut Cx<'_>, theirs: &RoleRecord) {
         let before = *self.common.shared();
-        let mut adopted = *theirs;
-        if theirs.owner == cx.me() {
+        let mut adopted = before.superseded_by(theirs);
+        let mine = theirs.owner == cx.me();
+        if mine {
             // Nobody but the owner says "synchronised" for n.
             adopted.synchronized = Stamped::not_synchronized(theirs.n);
         }
+        if cx.bug(Bug::StampWithoutRoleSequence)
+            && before.suspended.stamp.sequence >= theirs.suspended.stamp.sequence
+        {
+            adopted.suspended = before.suspended;
+        }
+        // What this copy holds beyond the fork stays until RESUME. [FO-45, OQ-7]
+        let forced = Partner::was_forced(&before, theirs);
+        let claimed = self.common.keeper.record().claim == Some(theirs.n);
         let adopt = |r: &mut crate::record::Record| {
             r.shared = adopted;
             r.claim = None;
+            r.off_fork |= forced && !mine;
         };
         if cx.bug(Bug::VolatileSequence) {
             self.common.keeper.pretend(adopt);
         } else {
             self.common.keeper.change(cx.out, adopt);
         }
-        let elected = if theirs.owner == cx.me() { Elected::Told } else { Elected::No };
+        let elected = if mine && !cx.bug(Bug::NotElected) { Elected::Told } else { Elected::No };
         self.become_mirror(cx, elected);
+        if let RoleData::Mirror(m) = &mut self.role {
+            m.switch = match (forced, claimed) {
+                (true, _) => Switch::Forced,
+                (false, true) => Switch::Automatic,
+                (false, false) => Switch::Manual,
+            };
+        }
         self.settings_changed(cx, &before);
     }
 
@@ -141,7 +170,9 @@ impl Partner {
             }
             cx.message(self.common.session, 1480);
         }
-        self.fail_statement(cx, 1438);
+        if !self.ongoing.as_ref().is_some_and(|o| o.outlives_role(elected)) {
+            self.fail_statement(cx, 1438);
+        }
         self.common.new_sequence(cx.now);
         let mut mirror = Mirror::new(&self.common, cx.now);
         mirror.elected = elected;
@@ -149,7 +180,7 @@ impl Partner {
     }
 
     /// The one way into the principal role. [FO-21 … FO-24]
-    pub(super) fn become_principal(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn become_principal(&mut self, cx: &mut Cx<'_>, switch: Switch) {
         let redo = match &self.role {
             RoleData::Mirror(m) => m.redo,
             RoleData::Principal(_) => RedoPace::new(cx.now),
@@ -157,30 +188,49 @@ impl Partner {
         self.common.ping_now(cx.now);
         let principal = Principal::new(&self.common, cx.now, Came::Switched, self.other, redo);
         self.role = RoleData::Principal(Box::new(principal));
+        self.switched = Some(Switched::Took(switch));
         cx.message(self.common.session, 1480);
         cx.step(self.common.session, "takeover");
+        self.force_done(cx);
     }
 
     /// The witness has recorded this instance as owner. [OQ-4.3 a]
-    pub(super) fn granted(&mut self, cx: &mut Cx<'_>, claimed: RoleSequence) {
+    pub(super) fn granted(&mut self, cx: &mut Cx<'_>, claimed: RoleSequence, suspended: Stamped<bool>) {
         let RoleData::Mirror(m) = &mut self.role else { return };
         let expected = self.common.keeper.record().claim.unwrap_or(self.common.n().next());
         if !m.claiming() || claimed != expected || self.common.n() >= claimed {
             return;
         }
-        cx.step(self.common.session, "claim.granted");
+        let forced = suspended.value && suspended.stamp.n == claimed;
+        cx.step(self.common.session, if forced { "force.granted" } else { "claim.granted" });
+        self.take_role(cx, claimed, suspended, if forced { Switch::Forced } else { Switch::Automatic });
+    }
+
+    /// This instance owns the role from the issue of this write on, and acts when it is durable. [FO-4, FO-62]
+    pub(super) fn take_role(
+        &mut self,
+        cx: &mut Cx<'_>,
+        n: RoleSequence,
+        suspended: Stamped<bool>,
+        switch: Switch,
+    ) {
         let me = cx.me();
         let failover_lsn = self.copy.as_ref().map(|c| c.hardened()).unwrap_or_default();
         self.common.keeper.change(cx.out, |r| {
-            r.shared.n = claimed;
+            r.shared.n = n;
             r.shared.owner = me;
             r.shared.failover_lsn = failover_lsn;
-            r.shared.synchronized = Stamped::not_synchronized(claimed);
+            r.shared.synchronized = Stamped::not_synchronized(n);
+            r.shared.suspended = suspended;
             r.claim = None;
         });
-        m.claim = Claim::No;
-        m.disarm();
-        m.elected = Elected::Granted;
+        if let RoleData::Mirror(m) = &mut self.role {
+            m.claim = Claim::No;
+            m.forced = None;
+            m.disarm();
+            m.elected = Elected::Granted;
+            m.switch = switch;
+        }
         self.common.new_sequence(cx.now);
     }
 
@@ -202,7 +252,8 @@ impl Partner {
             }
         };
         if act {
-            self.become_principal(cx);
+            let switch = m.switch;
+            self.become_principal(cx, switch);
         }
     }
 }

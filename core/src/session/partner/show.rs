@@ -6,6 +6,21 @@ use super::*;
 impl Partner {
     /// `mirroring_state` by the display rule. [ST-9]
     pub(super) fn state(&self, cx: &Cx<'_>) -> MirroringState {
+        let linked = self.common.channel(self.other).is_some_and(|c| c.up().is_some());
+        if let RoleData::Mirror(m) = &self.role
+            && linked
+        {
+            // In the middle of a hand-over the two disagree for a moment, over a link that stands. [TR-13, TR-15]
+            if m.handed_over {
+                return MirroringState::Synchronizing;
+            }
+            if m.elected != Elected::No
+                && m.switch == Switch::Manual
+                && let Some((_, state)) = self.shown
+            {
+                return state;
+            }
+        }
         if !self.common.connected(self.other) {
             return MirroringState::Disconnected;
         }
@@ -55,72 +70,129 @@ impl Partner {
         if self.common.keeper.switching() {
             return;
         }
-        let role = self.role_now();
-        let state = self.state(cx);
-        let witness = self.witness_state();
+        let session = self.common.session;
         let serving = match &self.role {
             RoleData::Principal(p) => p.serving,
             RoleData::Mirror(_) => false,
         };
-        let status = Status {
-            role: Some(role),
-            state: Some(state),
-            n: self.common.n(),
-            witness,
-            safety: self.common.shared().safety.value,
-            serving,
-        };
-        if self.status == Some(status) {
+        let n = self.common.n();
+        let safety = self.common.shared().safety.value;
+        if self.is_over() {
+            if let Some(from) = self.shown.take() {
+                cx.out.push(Effect::Notice(Notice::Removed { session, from: Some(from) }));
+            }
+            self.switched = None;
+            (self.was_serving, self.was_exposed) = (false, false);
+            self.tell(cx, Status { role: None, state: None, n, witness: None, safety, serving });
             return;
         }
-        let session = self.common.session;
+        let role = self.role_now();
+        let state = self.state(cx);
+        let witness = self.witness_state();
         let before = self.shown;
         let witness_before = self.status.and_then(|s| s.witness);
-        let n = status.n;
+        let status = Status { role: Some(role), state: Some(state), n, witness, safety, serving };
+        if !self.tell(cx, status) {
+            return;
+        }
+        // A role that was taken apart from the old principal begins DISCONNECTED, though it may be back already; one that
+        // was handed over begins SYNCHRONIZING. [TR-15, TR-19, TR-20, TR-25]
+        if let Some(Switched::Took(switch)) = self.switched
+            && let Some((Role::Mirror, was)) = before
+            && role == Role::Principal
+        {
+            let apart = switch != Switch::Manual || was == MirroringState::Disconnected;
+            let first = if apart { MirroringState::Disconnected } else { MirroringState::Synchronizing };
+            if state != first {
+                let through = (role, first);
+                cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
+                self.shown = Some(through);
+            }
+        }
+        // A failover that was abandoned leaves the session SYNCHRONIZED, for a moment at least. [TR-14]
+        if before == Some((Role::Principal, MirroringState::PendingFailover))
+            && role == Role::Principal
+            && matches!(state, MirroringState::Suspended | MirroringState::Synchronizing)
+        {
+            let through = (role, MirroringState::Synchronized);
+            cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
+            self.shown = Some(through);
+        }
         // A zero-length SYNCHRONIZING is visible. [states.md section 4]
-        if let Some((was_role, MirroringState::Disconnected | MirroringState::Suspended)) = before
+        if let Some((_, MirroringState::Disconnected | MirroringState::Suspended)) = self.shown
             && state == MirroringState::Synchronized
         {
             let through = (role, MirroringState::Synchronizing);
-            let from = Some((was_role, before.expect("matched").1));
-            cx.out.push(Effect::Notice(Notice::State { session, from, to: through, n }));
+            cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: through, n }));
             self.shown = Some(through);
         }
         if self.shown != Some((role, state)) {
             cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: (role, state), n }));
             self.shown = Some((role, state));
         }
-        cx.out.push(Effect::Notice(Notice::Status { session, status }));
-        self.status = Some(status);
-        let lost_quorum = self.was_serving && !serving && role == Role::Principal;
-        self.was_serving = serving;
-        let changed = before != self.shown;
-        let witness_up = witness == Some(WitnessState::Connected);
-        let witness_was_up = witness_before == Some(WitnessState::Connected);
-        let took_over = before.is_some_and(|(r, _)| r == Role::Mirror) && role == Role::Principal;
-        if took_over {
-            self.event(cx, 8);
+        let up = |w: Option<WitnessState>| w == Some(WitnessState::Connected);
+        self.tell_events(cx, before, (role, state), up(witness_before) != up(witness), up(witness));
+    }
+
+    /// Says the views' row when it has changed.
+    fn tell(&mut self, cx: &mut Cx<'_>, status: Status) -> bool {
+        if self.status == Some(status) {
+            return false;
         }
-        match (role, state) {
-            (Role::Principal, MirroringState::Synchronized) if changed || witness_up != witness_was_up => {
-                self.event(cx, if witness_up { 1 } else { 2 });
+        self.status = Some(status);
+        cx.out.push(Effect::Notice(Notice::Status { session: self.common.session, status }));
+        true
+    }
+
+    /// The numbered events of one change, in the order of their causes: the role switch, the state, who may serve.
+    /// [states.md section 6]
+    fn tell_events(
+        &mut self,
+        cx: &mut Cx<'_>,
+        before: Option<(Role, MirroringState)>,
+        (role, state): (Role, MirroringState),
+        witness_changed: bool,
+        witness_up: bool,
+    ) {
+        let serving = self.status.is_some_and(|s| s.serving);
+        let entered = before.is_none_or(|(_, was)| was != state);
+        let same_role = before.is_some_and(|(was, _)| was == role);
+        let has_witness = self.common.shared().witness.value.named().is_some();
+        if before.is_none() {
+            self.event(cx, 0);
+        }
+        match self.switched.take() {
+            Some(Switched::HandedOver) if role == Role::Mirror => self.event(cx, 7),
+            Some(Switched::Took(Switch::Automatic)) if role == Role::Principal && !same_role => {
+                self.event(cx, 8);
             }
-            (Role::Mirror, MirroringState::Synchronized) if changed || witness_up != witness_was_up => {
-                self.event(cx, if witness_up { 3 } else { 4 });
-            }
-            (Role::Mirror, MirroringState::Synchronizing) if changed => self.event(cx, 11),
-            (Role::Mirror, MirroringState::Disconnected) if changed && before.is_some() => self.event(cx, 5),
-            (Role::Principal, MirroringState::Disconnected) if changed && before.is_some() && !took_over => {
-                self.event(cx, 6);
-            }
-            (_, MirroringState::Suspended) if changed => self.event(cx, 9),
+            Some(Switched::Took(Switch::Forced)) if role == Role::Principal => self.event(cx, 9),
             _ => {}
         }
-        if lost_quorum {
+        let fresh = entered || !same_role;
+        match (role, state) {
+            (Role::Principal, MirroringState::Synchronized) if fresh || witness_changed => {
+                self.event(cx, if witness_up { 1 } else { 2 });
+            }
+            (Role::Mirror, MirroringState::Synchronized) if fresh || witness_changed => {
+                self.event(cx, if witness_up { 3 } else { 4 });
+            }
+            (Role::Mirror, MirroringState::Synchronizing) if fresh => self.event(cx, 11),
+            (Role::Mirror, MirroringState::Disconnected) if entered && same_role => self.event(cx, 5),
+            (Role::Principal, MirroringState::Disconnected) if entered && same_role => self.event(cx, 6),
+            (_, MirroringState::Suspended) if fresh => self.event(cx, 9),
+            _ => {}
+        }
+        let pending = state == MirroringState::PendingFailover;
+        let closed = self.was_serving && !serving;
+        if closed && role == Role::Principal && has_witness && !pending {
             self.event(cx, 10);
-        } else if serving && state == MirroringState::Disconnected && changed {
+        }
+        let exposed = serving && state == MirroringState::Disconnected;
+        if exposed && !self.was_exposed {
             self.event(cx, 12);
         }
+        (self.was_serving, self.was_exposed) = (serving, exposed);
     }
 
     pub(super) fn event(&mut self, cx: &mut Cx<'_>, number: u8) {

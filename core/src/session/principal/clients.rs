@@ -94,7 +94,11 @@ impl Principal {
                     self.clients.insert(conn, Client::default());
                     Reply::Connected { n: self.n, partner: self.other }
                 } else {
-                    let error = if self.stage == Stage::Ready { 955 } else { 956 };
+                    let error = match (self.stage, self.handover) {
+                        (_, Some(_)) => 952,
+                        (Stage::Ready, None) => 955,
+                        (Stage::Redo | Stage::Branch(..), None) => 956,
+                    };
                     Reply::Refused { error }
                 };
                 cx.out.push(Effect::Reply { conn, reply });
