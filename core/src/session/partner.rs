@@ -686,6 +686,7 @@ pub fn refuse(cx: &mut Cx<'_>, conn: ConnId, event: &ClientEvent, error: u32) {
 /// What is only shown, such as the number of the last event, decides nothing. [`crate::canon`]
 impl std::hash::Hash for Partner {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        (&self.common, &self.copy, &self.role, &self.ongoing, self.released, self.switched, self.shown).hash(state);
+        (&self.common, &self.copy, &self.role, &self.ongoing, self.released, self.switched, self.shown)
+            .hash(state);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{CliError, FAILED, HELD, Streams};
 use crate::explore::action::Action;
+use crate::explore::as_scenario;
 use crate::explore::path::{DEAD_END, FORMAT, PathFile, Question};
 use crate::explore::search::{Counts, Limits, Outcome, search};
 use crate::explore::situation::SITUATIONS;
@@ -107,10 +108,8 @@ pub fn explore(args: &ExploreArgs, streams: &mut Streams<'_>) -> Result<u8, CliE
     }
     let question = args.question();
     let root = question.root().map_err(|e| CliError::Usage(e.to_string()))?;
-    let threads = args.jobs.map_or_else(
-        || std::thread::available_parallelism().map_or(1, usize::from),
-        usize::from,
-    );
+    let threads =
+        args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|e| CliError::Usage(e.to_string()))?;
     let clock = Stopwatch::start();
@@ -238,7 +237,13 @@ fn save(directory: &std::path::Path, files: &[PathFile]) -> Result<Vec<PathBuf>,
     let mut saved = Vec::new();
     for file in files {
         let text = serde_json::to_string_pretty(file).expect("a path has only text keys");
-        saved.push(write(format!("{}-{}.path.json", file.question.situation, file.rule), text + "\n")?);
+        let name = format!("{}-{}", file.question.situation, file.rule);
+        saved.push(write(format!("{name}.path.json"), text + "\n")?);
+        if let Ok(replayed) = file.replay() {
+            let scenario = as_scenario::scenario(file, &replayed.taken);
+            let text = serde_json::to_string_pretty(&scenario).expect("a scenario has only text keys");
+            saved.push(write(format!("{name}.json"), text + "\n")?);
+        }
     }
     Ok(saved)
 }
@@ -277,7 +282,10 @@ fn spinner(shown: bool) -> indicatif::ProgressBar {
 
 /// Wall-clock time, for figures and the limit in minutes only.
 struct Stopwatch {
-    #[allow(clippy::disallowed_types, reason = "a figure for people, and a limit that says it depends on the machine")]
+    #[allow(
+        clippy::disallowed_types,
+        reason = "a figure for people, and a limit that says it depends on the machine"
+    )]
     begin: std::time::Instant,
 }
 

@@ -118,7 +118,8 @@ impl Ghost {
             }
         }
         if name == "undo.begin" && self.unresumed && off_fork(disk) {
-            let text = format!("{} begins to undo what a forced service left behind", NAMES[usize::from(instance)]);
+            let text =
+                format!("{} begins to undo what a forced service left behind", NAMES[usize::from(instance)]);
             return Err(Finding::new("undo-before-resume", text));
         }
         Ok(())
@@ -151,9 +152,14 @@ impl Ghost {
         ]
         .map(|s| (s.n.0, s.sequence));
         let newest = &mut self.newest[usize::from(instance)];
-        let back = n < newest.0 || n == newest.0 && stamps.iter().zip(&newest.1).any(|(now, then)| now < then);
+        let back =
+            n < newest.0 || n == newest.0 && stamps.iter().zip(&newest.1).any(|(now, then)| now < then);
         if back {
-            let text = format!("{}'s record went from {newest:?} to {:?}", NAMES[usize::from(instance)], (n, stamps));
+            let text = format!(
+                "{}'s record went from {newest:?} to {:?}",
+                NAMES[usize::from(instance)],
+                (n, stamps)
+            );
             return Err(Finding::new("record-goes-back", text));
         }
         *newest = (n, stamps);

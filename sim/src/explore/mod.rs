@@ -10,9 +10,11 @@
 //! | `judge` | what must hold |
 //! | `situation` | where it starts |
 //! | `table`, `search` | the search |
-//! | `path` | a path in a file, and its repetition |
+//! | `path`, `transcript` | a path in a file, and its repetition |
+//! | `as_scenario` | the nearest scenario |
 
 pub mod action;
+pub mod as_scenario;
 pub mod canon;
 pub mod disk;
 pub mod judge;
@@ -23,3 +25,4 @@ pub mod path;
 pub mod search;
 pub mod situation;
 pub mod table;
+pub mod transcript;

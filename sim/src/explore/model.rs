@@ -17,9 +17,7 @@ use dbm_core::io::{
 };
 use dbm_core::prepared::Prepared;
 use dbm_core::record;
-use dbm_core::types::{
-    InstanceId, Key, Micros, MirroringState, Role, Safety, SessionId, TxnId, Value,
-};
+use dbm_core::types::{InstanceId, Key, Micros, MirroringState, Role, Safety, SessionId, TxnId, Value};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -29,6 +27,8 @@ pub const SESSION: SessionId = SessionId(1);
 pub const DATABASE: &str = "sales";
 /// Time-out period of the explored session in seconds, the shortest that statements accept.
 pub const TIMEOUT_S: u16 = 5;
+/// Time at which the world begins, in microseconds.
+pub const BEGIN_US: u64 = 10_000_000;
 /// Most commits of one path: each writes a row of its own.
 pub const COMMITS_MAX: u8 = 4;
 /// Things delivered at once after one action; more is a livelock.
@@ -137,7 +137,7 @@ impl Model {
         let disk_digests = [0, 1, 2].map(|i: usize| Arc::new(disks[i].digest()));
         Model {
             setup: Arc::new(setup),
-            now: 10_000_000,
+            now: BEGIN_US,
             nodes: [const { None }; INSTANCES],
             incarnations: [0; INSTANCES],
             inbound: 1,
@@ -191,12 +191,16 @@ impl Model {
     fn act(&mut self, action: Action) -> Result<Done, Finding> {
         match action {
             Action::Deliver(serial, side) => {
-                let Some((end, item)) = self.links.take(serial, usize::from(side)) else { return Ok(Done::No) };
+                let Some((end, item)) = self.links.take(serial, usize::from(side)) else {
+                    return Ok(Done::No);
+                };
                 self.deliver(end, item)?;
             }
             Action::Disk(instance, kind) => {
                 let i = usize::from(instance);
-                let Some(ticket) = Arc::make_mut(&mut self.disks[i]).complete(kind) else { return Ok(Done::No) };
+                let Some(ticket) = Arc::make_mut(&mut self.disks[i]).complete(kind) else {
+                    return Ok(Done::No);
+                };
                 if kind == FileKind::Record {
                     self.record_written(instance)?;
                 }
@@ -248,7 +252,9 @@ impl Model {
             }
             Action::Commit(instance) => return self.commit(instance),
             Action::Statement(instance) => {
-                let Some(text) = self.setup.statements.get(usize::from(self.stated)) else { return Ok(Done::No) };
+                let Some(text) = self.setup.statements.get(usize::from(self.stated)) else {
+                    return Ok(Done::No);
+                };
                 let text = sql(text);
                 if !self.state(instance, &text)? {
                     return Ok(Done::No);
@@ -432,7 +438,10 @@ impl Model {
         }
         let again = |i: &u8| self.node(*i).and_then(|n| n.next_timeout()).is_some_and(|at| at.0 <= before);
         if due.iter().any(again) {
-            return Err(Finding::new("timer", "an instance wants to be called at a time that has passed".into()));
+            return Err(Finding::new(
+                "timer",
+                "an instance wants to be called at a time that has passed".into(),
+            ));
         }
         Ok(Done::Yes)
     }

@@ -3,10 +3,11 @@
 use super::action::{Action, BreakKind};
 use super::judge::Finding;
 use super::links::{INSTANCES, NAMES};
-use super::model::{Budget, Model, Setup};
+use super::model::{BEGIN_US, Budget, Done, Model, Setup};
 use super::moves;
 use super::search;
 use super::situation::{Lost, Situation};
+use super::transcript::Taken;
 use dbm_core::bugs::Bug;
 use serde::{Deserialize, Serialize};
 
@@ -90,14 +91,15 @@ impl Question {
 
     /// The world it is asked of.
     pub fn root(&self) -> Result<Model, BadQuestion> {
+        self.reach().map(|(model, _)| model)
+    }
+
+    /// The same, with the way there.
+    fn reach(&self) -> Result<(Model, Vec<Taken>), BadQuestion> {
         let no_situation = || BadQuestion::Situation(self.situation.clone());
         let situation = Situation::by_name(&self.situation).ok_or_else(no_situation)?;
-        let left = Budget {
-            breaks: self.breaks,
-            crashes: self.crashes,
-            commits: self.commits,
-            stalls: self.stalls,
-        };
+        let left =
+            Budget { breaks: self.breaks, crashes: self.crashes, commits: self.commits, stalls: self.stalls };
         situation.reach(self.setup()?, left).map_err(|lost| BadQuestion::Lost(self.situation.clone(), lost))
     }
 }
@@ -145,8 +147,8 @@ pub struct Replayed {
     pub lines: Vec<String>,
     /// The rule that was broken again, if one was.
     pub finding: Option<Finding>,
-    /// Each step with its time, for a scenario.
-    pub steps: Vec<(u64, Action)>,
+    /// The way to the situation, then each step.
+    pub taken: Vec<Taken>,
 }
 
 impl PathFile {
@@ -155,21 +157,18 @@ impl PathFile {
         if self.dbmsim_explore != FORMAT {
             return Err(NoReplay::Format(self.dbmsim_explore));
         }
-        let mut model = self.question.root()?;
+        let (mut model, taken) = self.question.reach()?;
         model.verbose = true;
-        let begin = model.now;
-        let mut replayed = Replayed { lines: Vec::new(), finding: None, steps: Vec::new() };
-        for (number, text) in self.path.iter().enumerate() {
+        let begin = model.now - BEGIN_US;
+        let mut replayed = Replayed { lines: Vec::new(), finding: None, taken };
+        for (number, text) in (1..).zip(&self.path) {
             let action: Action = text.parse()?;
-            let what = describe(&model, action);
-            let done = search::apply(&mut model, action);
-            let at = model.now - begin;
-            replayed.steps.push((at, action));
-            replayed.lines.push(format!("{:>4}  {:>5.1} s  {what}", number + 1, at as f64 / 1e6));
-            told(&model, &mut replayed.lines);
+            let (taken, done) = take(&mut model, action);
+            taken.lines(number, begin, &mut replayed.lines);
+            replayed.taken.push(taken);
             match done {
-                Ok(super::model::Done::Yes) => {}
-                Ok(super::model::Done::No) => return Err(NoReplay::Impossible(number + 1, text.clone())),
+                Ok(Done::Yes) => {}
+                Ok(Done::No) => return Err(NoReplay::Impossible(number, text.clone())),
                 Err(finding) => {
                     replayed.finding = Some(finding);
                     return Ok(replayed);
@@ -177,42 +176,27 @@ impl PathFile {
             }
         }
         if self.rule == DEAD_END {
-            replayed.finding = dead_end(&mut model, &mut replayed.lines);
+            replayed.finding = dead_end(&mut model, self.path.len(), begin, &mut replayed.lines);
         }
         Ok(replayed)
     }
 }
 
-fn told(model: &Model, lines: &mut Vec<String>) {
-    for (instance, what) in &model.told {
-        lines.push(format!("                 {}: {what}", NAMES[usize::from(*instance)]));
-    }
-}
-
-/// The step in words.
-fn describe(model: &Model, action: Action) -> String {
-    let Action::Deliver(serial, side) = action else { return action.to_string() };
-    let mut items = model.links.deliverable();
-    let item = items.find(|(s, d, _)| (*s, *d) == (serial, usize::from(side)));
-    let name = item.map_or("nothing", |(.., item)| item.name());
-    match model.links.direction(serial, usize::from(side)) {
-        Some((from, to)) => {
-            format!("{name} {} -> {}", NAMES[usize::from(from)], NAMES[usize::from(to)])
-        }
-        None => action.to_string(),
-    }
+fn take(model: &mut Model, action: Action) -> (Taken, Result<Done, Finding>) {
+    let mut taken = Taken::begin(model, action);
+    let done = search::apply(model, action);
+    taken.end(model);
+    (taken, done)
 }
 
 /// Lets the world be kind from here on.
-fn dead_end(model: &mut Model, lines: &mut Vec<String>) -> Option<Finding> {
+fn dead_end(model: &mut Model, steps: usize, begin: u64, lines: &mut Vec<String>) -> Option<Finding> {
     lines.push("from here on the world is kind: everything is healed and restarted".into());
-    for step in 0..KIND_STEPS {
+    for step in 1..=KIND_STEPS {
         let action = moves::fair(model)?;
-        let what = describe(model, action);
-        let done = search::apply(model, action);
-        if step < KIND_STEPS_SHOWN || action.is_outside() {
-            lines.push(format!("                 {what}"));
-            told(model, lines);
+        let (taken, done) = take(model, action);
+        if step <= KIND_STEPS_SHOWN || action.is_outside() {
+            taken.lines(steps + step, begin, lines);
         }
         if let Err(finding) = done {
             return Some(finding);

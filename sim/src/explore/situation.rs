@@ -5,6 +5,7 @@ use super::judge::Finding;
 use super::links::pair;
 use super::model::{Budget, Done, Model, Setup};
 use super::moves;
+use super::transcript::Taken;
 use dbm_core::types::MirroringState;
 use std::sync::Arc;
 
@@ -126,9 +127,7 @@ pub const SITUATIONS: &[Situation] = &[
             force(way)?;
             way.while_not(|m| m.ghost.serves(1))?;
             way.heal()?;
-            way.while_not(|m| {
-                m.quiet() && m.shown[0].is_some_and(|(_, s)| s == MirroringState::Suspended)
-            })
+            way.while_not(|m| m.quiet() && m.shown[0].is_some_and(|(_, s)| s == MirroringState::Suspended))
         },
     },
 ];
@@ -203,6 +202,7 @@ impl From<Finding> for Lost {
 /// A way to a situation: the world goes on kindly, and nothing is repaired by itself.
 struct Way {
     model: Model,
+    taken: Vec<Taken>,
 }
 
 impl Way {
@@ -214,7 +214,11 @@ impl Way {
     }
 
     fn act(&mut self, action: Action) -> Result<(), Lost> {
-        match self.model.apply(action)? {
+        let mut taken = Taken::begin(&self.model, action);
+        let done = super::search::apply(&mut self.model, action)?;
+        taken.end(&self.model);
+        self.taken.push(taken);
+        match done {
             Done::Yes => Ok(()),
             Done::No => Err(Lost::Never(format!("`{action}` cannot be done"))),
         }
@@ -278,17 +282,17 @@ impl Situation {
         SITUATIONS.iter().find(|s| s.name == name)
     }
 
-    /// A world in this situation, with `left` to happen.
-    pub fn reach(&self, setup: Setup, left: Budget) -> Result<Model, Lost> {
+    /// A world in this situation, with `left` to happen, and the way there.
+    pub fn reach(&self, setup: Setup, left: Budget) -> Result<(Model, Vec<Taken>), Lost> {
         if self.witness && !setup.witness {
             return Err(Lost::Witness);
         }
-        let mut way = Way { model: Model::new(setup) };
+        let mut way = Way { model: Model::new(setup), taken: Vec::new() };
         way.model.left = Budget { breaks: 8, crashes: 8, commits: 8, stalls: 0 };
         (self.way)(&mut way)?;
         let mut model = way.model;
         model.left = left;
         model.told.clear();
-        Ok(model)
+        Ok((model, way.taken))
     }
 }
