@@ -43,6 +43,9 @@ pub struct ExploreArgs {
     /// Times at which the clock may go on although something is under way
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub stalls: u8,
+    /// Most times in one moment at which something overtakes what is first in order; without it every order is tried
+    #[arg(long, value_name = "K")]
+    pub overtakes: Option<u8>,
     /// No witness
     #[arg(long)]
     pub no_witness: bool,
@@ -89,6 +92,7 @@ impl ExploreArgs {
             commits: self.commits,
             statements: self.statements.clone(),
             stalls: self.stalls,
+            overtakes: self.overtakes,
             repairs_anywhere: self.repairs_anywhere,
             bug,
         }
@@ -199,6 +203,9 @@ impl Report<'_> {
             "  {} states, {} transitions, depth {}, {:.1} s",
             counts.states, counts.transitions, counts.depth, self.seconds
         )?;
+        if let Some(overtakes) = self.question.overtakes {
+            writeln!(out, "  only orders with at most {overtakes} overtakings in a moment")?;
+        }
         if let Some(cut_off) = self.outcome.cut_off {
             let (frontier, open) = (counts.frontier, self.outcome.open);
             writeln!(

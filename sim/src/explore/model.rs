@@ -47,6 +47,8 @@ pub struct Setup {
     pub crashing: [bool; INSTANCES],
     /// Statements the owner may give, in this order, each once: `FAILOVER`, `SUSPEND`, …
     pub statements: Vec<String>,
+    /// Most times in one moment at which something overtakes what is first in order; `None`: every order is tried.
+    pub overtakes: Option<u8>,
     /// Heals and restarts are tried in the middle of a moment too, not only at its end.
     pub repairs_anywhere: bool,
     /// The planted bug.
@@ -64,6 +66,8 @@ pub struct Budget {
     pub commits: u8,
     /// Times at which the clock may go on although something is under way.
     pub stalls: u8,
+    /// Overtakings left in this moment, where they are bounded.
+    pub overtakes: u8,
 }
 
 /// What a partner shows.
@@ -189,6 +193,13 @@ impl Model {
     }
 
     fn act(&mut self, action: Action) -> Result<Done, Finding> {
+        let overtakes = self.setup.overtakes.is_some()
+            && matches!(action, Action::Deliver(..) | Action::Disk(..))
+            && super::moves::events(self).next() != Some(action);
+        if overtakes {
+            let Some(left) = self.left.overtakes.checked_sub(1) else { return Ok(Done::No) };
+            self.left.overtakes = left;
+        }
         match action {
             Action::Deliver(serial, side) => {
                 let Some((end, item)) = self.links.take(serial, usize::from(side)) else {
@@ -429,6 +440,7 @@ impl Model {
             self.left.stalls -= 1;
         }
         let before = self.now;
+        self.left.overtakes = self.setup.overtakes.unwrap_or_default();
         self.now = self.now.max(next.0);
         let now = instant(self.now);
         let due: Vec<u8> =

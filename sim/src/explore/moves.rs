@@ -7,7 +7,8 @@ use dbm_core::types::{MirroringState, Role};
 
 /// What can happen next: what the world does by itself, then what comes from outside.
 pub fn moves(model: &Model) -> Vec<Action> {
-    let mut moves = events(model);
+    let most = if model.setup.overtakes.is_some() && model.left.overtakes == 0 { 1 } else { usize::MAX };
+    let mut moves: Vec<Action> = events(model).take(most).collect();
     let quiet = moves.is_empty();
     if quiet || model.setup.repairs_anywhere {
         moves.extend(repairs(model));
@@ -23,7 +24,7 @@ pub fn moves(model: &Model) -> Vec<Action> {
 /// The move of a world that breaks nothing more, repairs everything and keeps nobody waiting; `None` when nothing is
 /// left to wish for. Every state but the last has it among its moves.
 pub fn fair(model: &Model) -> Option<Action> {
-    let kind = events(model).into_iter().chain(repairs(model)).next();
+    let kind = events(model).chain(repairs(model)).next();
     kind.or_else(|| (!arrived(model)).then_some(Action::Advance))
 }
 
@@ -38,11 +39,11 @@ pub fn arrived(model: &Model) -> bool {
         })
 }
 
-/// What is under way.
-pub(super) fn events(model: &Model) -> Vec<Action> {
+/// What is under way, in a fixed order: deliveries by link, then disks.
+pub(super) fn events(model: &Model) -> impl Iterator<Item = Action> {
     let deliveries = model.links.deliverable().map(|(serial, side, _)| Action::Deliver(serial, side as u8));
     let disks = model.instances().flat_map(|i| model.disk(i).busy().map(move |kind| Action::Disk(i, kind)));
-    deliveries.chain(disks).collect()
+    deliveries.chain(disks)
 }
 
 fn repairs(model: &Model) -> Vec<Action> {

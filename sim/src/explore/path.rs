@@ -40,6 +40,9 @@ pub struct Question {
     pub statements: Vec<String>,
     /// Times at which the clock may go on although something is under way.
     pub stalls: u8,
+    /// Most overtakings in one moment; absent: every order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtakes: Option<u8>,
     /// Heals and restarts in the middle of a moment too.
     pub repairs_anywhere: bool,
     /// The planted bug.
@@ -84,6 +87,7 @@ impl Question {
             breaks: self.kinds.iter().map(kind).collect::<Result<_, _>>()?,
             crashing,
             statements: self.statements.clone(),
+            overtakes: self.overtakes,
             repairs_anywhere: self.repairs_anywhere,
             bug: self.bug.as_ref().map(bug).transpose()?,
         })
@@ -99,7 +103,13 @@ impl Question {
         let no_situation = || BadQuestion::Situation(self.situation.clone());
         let situation = Situation::by_name(&self.situation).ok_or_else(no_situation)?;
         let left =
-            Budget { breaks: self.breaks, crashes: self.crashes, commits: self.commits, stalls: self.stalls };
+            Budget {
+                breaks: self.breaks,
+                crashes: self.crashes,
+                commits: self.commits,
+                stalls: self.stalls,
+                overtakes: self.overtakes.unwrap_or_default(),
+            };
         situation.reach(self.setup()?, left).map_err(|lost| BadQuestion::Lost(self.situation.clone(), lost))
     }
 }

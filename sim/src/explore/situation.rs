@@ -245,7 +245,7 @@ impl Way {
     }
 
     fn step(&mut self) -> Result<(), Lost> {
-        let event = moves::events(&self.model).into_iter().next();
+        let event = moves::events(&self.model).next();
         self.act(event.unwrap_or(Action::Advance))
     }
 
@@ -288,7 +288,7 @@ impl Situation {
             return Err(Lost::Witness);
         }
         let mut way = Way { model: Model::new(setup), taken: Vec::new() };
-        way.model.left = Budget { breaks: 8, crashes: 8, commits: 8, stalls: 0 };
+        way.model.left = Budget { breaks: 8, crashes: 8, commits: 8, stalls: 0, overtakes: u8::MAX };
         (self.way)(&mut way)?;
         let mut model = way.model;
         model.left = left;
