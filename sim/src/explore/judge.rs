@@ -60,6 +60,8 @@ pub struct Ghost {
     newest: [(u32, [(u32, u32); 5]); INSTANCES],
     /// Who answers clients at the moment.
     serving: [bool; INSTANCES],
+    /// FORCE was given: to whom, and which transactions it held durably then.
+    order: Option<(u8, Vec<bool>)>,
     /// Service was forced.
     forced: bool,
     /// And RESUME was not given since.
@@ -108,14 +110,22 @@ impl Ghost {
 
     /// A named step of the protocol on `instance`, whose disk is `disk`.
     pub fn step(&mut self, instance: u8, name: &str, disk: &Disk, bug: Option<Bug>) -> Result<(), Finding> {
-        let forced = name == "force.granted" || name == "force.recorded" && instance < 2;
-        if forced {
-            self.forced = true;
-            self.unresumed = true;
-            // What only the other partner had may be lost; that is what the order says.
-            for (k, commit) in self.commits.iter_mut().enumerate() {
-                commit.forgiven |= !commit.both && !holds(disk, k, bug);
+        match name {
+            "force.begin" => {
+                let durable = |k: usize| holds(disk, k, bug);
+                self.order = Some((instance, (0..self.commits.len()).map(durable).collect()));
             }
+            // By the witness, or without one by the partner itself: from here on the order may take effect.
+            "force.recorded" => {
+                self.forced = true;
+                self.unresumed = true;
+                // What only the other partner had may be lost; that is what the order says.
+                let (_, held) = self.order.take().unwrap_or_default();
+                for (k, commit) in self.commits.iter_mut().enumerate() {
+                    commit.forgiven |= !commit.both && !held.get(k).is_some_and(|held| *held);
+                }
+            }
+            _ => {}
         }
         if name == "undo.begin" && self.unresumed && off_fork(disk) {
             let text =

@@ -26,3 +26,6 @@ pub mod search;
 pub mod situation;
 pub mod table;
 pub mod transcript;
+
+#[cfg(test)]
+mod tests;

@@ -102,14 +102,13 @@ impl Question {
     fn reach(&self) -> Result<(Model, Vec<Taken>), BadQuestion> {
         let no_situation = || BadQuestion::Situation(self.situation.clone());
         let situation = Situation::by_name(&self.situation).ok_or_else(no_situation)?;
-        let left =
-            Budget {
-                breaks: self.breaks,
-                crashes: self.crashes,
-                commits: self.commits,
-                stalls: self.stalls,
-                overtakes: self.overtakes.unwrap_or_default(),
-            };
+        let left = Budget {
+            breaks: self.breaks,
+            crashes: self.crashes,
+            commits: self.commits,
+            stalls: self.stalls,
+            overtakes: self.overtakes.unwrap_or_default(),
+        };
         situation.reach(self.setup()?, left).map_err(|lost| BadQuestion::Lost(self.situation.clone(), lost))
     }
 }

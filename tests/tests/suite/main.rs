@@ -1,6 +1,7 @@
 //! Tests over the whole simulator that are about no single rule of the protocol.
 
 mod determinism;
+mod explorer;
 mod oracle_fires;
 mod premises;
 mod schema;
