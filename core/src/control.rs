@@ -5,6 +5,7 @@
 //! ALTER DATABASE db SET PARTNER { = 'address' | FAILOVER | FORCE_SERVICE_ALLOW_DATA_LOSS | OFF
 //!                               | RESUME | SAFETY { FULL | OFF } | SUSPEND | TIMEOUT integer } [;]
 //! ALTER DATABASE db SET WITNESS { = 'address' | OFF } [;]
+//! RESTORE DATABASE db WITH RECOVERY [;]
 //! ```
 //!
 //! A new statement gets a variant here, a row in `control/grammar.rs`, a line in [`Statement::allowed_on`] and its
@@ -42,6 +43,11 @@ pub enum Statement {
         database: String,
         /// What to do.
         option: WitnessOption,
+    },
+    /// `RESTORE DATABASE database WITH RECOVERY`: brings a former mirror's copy online by itself. [C-30, C-84]
+    Recover {
+        /// The database, without brackets or quotes; never empty when it comes from a text.
+        database: String,
     },
 }
 
@@ -121,7 +127,9 @@ impl Statement {
     /// The database it is about.
     pub fn database(&self) -> &str {
         match self {
-            Statement::SetPartner { database, .. } | Statement::SetWitness { database, .. } => database,
+            Statement::SetPartner { database, .. }
+            | Statement::SetWitness { database, .. }
+            | Statement::Recover { database } => database,
         }
     }
 
@@ -141,6 +149,8 @@ impl Statement {
             Statement::SetWitness { option, .. } => match option {
                 WitnessOption::Address(_) | WitnessOption::Off => (Role::Principal, 1470),
             },
+            // Refused on any copy in a session, whatever its role. [C-26]
+            Statement::Recover { .. } => return Err(sql_error(3104)),
         };
         if role == place { Ok(()) } else { Err(sql_error(error)) }
     }
@@ -166,6 +176,9 @@ impl fmt::Display for Statement {
             }
             Statement::SetWitness { database, option } => {
                 write!(f, "ALTER DATABASE {} SET WITNESS {option}", Identifier(database))
+            }
+            Statement::Recover { database } => {
+                write!(f, "RESTORE DATABASE {} WITH RECOVERY", Identifier(database))
             }
         }
     }

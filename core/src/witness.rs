@@ -66,7 +66,7 @@ impl Seat {
     /// One message of a partner.
     pub fn message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) {
         match self.common.receive(cx, peer, header, message, false) {
-            Received::Done => {}
+            Received::Done | Received::Stranger => {}
             Received::Record(theirs, log) => self.record(cx, peer, &theirs, log),
             Received::Ping { .. } => self.tick(cx),
             Received::Ended => self.end(cx),

@@ -6,7 +6,7 @@ use super::{NumberText, PartnerOption, SYNTAX_ERROR, Statement, TimeoutValue, Wi
 use crate::io::SqlError;
 use crate::types::Safety;
 use std::fmt;
-use winnow::combinator::{alt, delimited, eof, opt, preceded};
+use winnow::combinator::{alt, eof, opt, preceded};
 use winnow::error::{AddContext, ParserError};
 use winnow::prelude::*;
 use winnow::stream::{Stream, TokenSlice};
@@ -66,8 +66,21 @@ fn statement(input: &mut Tokens<'_>) -> Parsed<Statement> {
         Partner,
         Witness,
     }
-    let database =
-        delimited((keyword("ALTER"), keyword("DATABASE")), name, keyword("SET")).parse_next(input)?;
+    /// Which statement it is.
+    #[derive(Clone)]
+    enum Verb {
+        Alter,
+        Restore,
+    }
+    let verb = alt((keyword("ALTER").value(Verb::Alter), keyword("RESTORE").value(Verb::Restore)))
+        .parse_next(input)?;
+    let database = preceded(keyword("DATABASE"), name).parse_next(input)?;
+    if let Verb::Restore = verb {
+        (keyword("WITH"), keyword("RECOVERY")).parse_next(input)?;
+        ended(input)?;
+        return Ok(Statement::Recover { database });
+    }
+    keyword("SET").parse_next(input)?;
     let subject =
         alt((keyword("PARTNER").value(Subject::Partner), keyword("WITNESS").value(Subject::Witness)))
             .parse_next(input)?;
@@ -75,9 +88,14 @@ fn statement(input: &mut Tokens<'_>) -> Parsed<Statement> {
         Subject::Partner => Statement::SetPartner { database, option: partner_option(input)? },
         Subject::Witness => Statement::SetWitness { database, option: witness_option(input)? },
     };
-    alt((symbol(';', "';'"), end)).parse_next(input)?;
-    end.parse_next(input)?;
+    ended(input)?;
     Ok(statement)
+}
+
+/// One semicolon if wanted, and nothing more.
+fn ended(input: &mut Tokens<'_>) -> Parsed<()> {
+    alt((symbol(';', "';'"), end)).parse_next(input)?;
+    end.parse_next(input)
 }
 
 fn partner_option(input: &mut Tokens<'_>) -> Parsed<PartnerOption> {

@@ -41,6 +41,10 @@ fn examples() -> Vec<(&'static str, Statement)> {
             witness(WitnessOption::Address("TCP://WITNESSHOST4:7022".into())),
         ),
         ("ALTER DATABASE AdventureWorks2012 SET WITNESS OFF", witness(WitnessOption::Off)),
+        (
+            "RESTORE DATABASE AdventureWorks2012 WITH RECOVERY",
+            Statement::Recover { database: "AdventureWorks2012".into() },
+        ),
     ]
 }
 
@@ -160,9 +164,9 @@ fn timeouts_are_judged_after_parsing() {
 #[test]
 fn errors_tell_the_token_and_what_would_have_fitted() {
     let cases = [
-        "^ | line 1, column 1: expected ALTER, found the end of the statement",
-        "  -- nothing here | line 1, column 1: expected ALTER, found the end of the statement",
-        "^RESTORE DATABASE db | line 1, column 1: expected ALTER, found `RESTORE`",
+        "^ | line 1, column 1: expected ALTER or RESTORE, found the end of the statement",
+        "  -- nothing here | line 1, column 1: expected ALTER or RESTORE, found the end of the statement",
+        "RESTORE DATABASE db^ | line 1, column 20: expected WITH, found the end of the statement",
         "ALTER ^TABLE t | line 1, column 7: expected DATABASE, found `TABLE`",
         "ALTER DATABASE ^SET PARTNER OFF | line 1, column 16: expected a database name, found `SET`",
         "ALTER DATABASE ^[] SET PARTNER OFF | line 1, column 16: expected a database name, found `[]`",
@@ -214,6 +218,7 @@ fn each_option_runs_on_its_partner() {
         let (principal, mirror) = match sql.trim_start_matches("ALTER DATABASE AdventureWorks2012 SET ") {
             "PARTNER OFF" | "PARTNER SUSPEND" | "PARTNER = 'TCP://DBSERVER1:7022'" => (Ok(()), Ok(())),
             "PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS" => (Err(sql_error(1455)), Ok(())),
+            restore if restore.starts_with("RESTORE") => (Err(sql_error(3104)), Err(sql_error(3104))),
             _ => (Ok(()), Err(sql_error(1470))),
         };
         assert_eq!(statement.allowed_on(Role::Principal), principal, "{sql}");

@@ -169,6 +169,8 @@ pub enum Received {
         /// The state that the principal shows.
         state: Option<MirroringState>,
     },
+    /// The peer holds no such session: as good as a broken channel, until it says a record. [OQ-1, FL-30]
+    Stranger,
     /// The session was removed, the peer says. [C-80, C-81]
     Ended,
     /// Any other message.
@@ -371,7 +373,7 @@ impl Common {
             channel.id = Some(id);
             channel.known = false;
             cx.message(self.session, 1402);
-            return Received::Done;
+            return Received::Stranger;
         }
         if !self.channel(peer).is_some_and(|c| c.started) {
             return Received::Done;

@@ -6,11 +6,11 @@ use super::reconcile::Rejoin;
 use crate::bugs::Bug;
 use crate::message::{ChannelId, LogPosition, Message, Stamp};
 use crate::record::Version;
-use crate::storage::{BLOCK_BYTES_MAX, Copy};
+use crate::storage::Copy;
 use crate::types::{InstanceId, Instant, Lsn, Micros, MirroringState, Safety};
 
 /// Redo runs at most this far ahead of its rate, in bytes.
-const REDO_BURST_BYTES: u64 = 256 << 10;
+const REDO_BURST_BYTES: i64 = 256 << 10;
 /// A redo queue that its rate holds back is looked at again after this time.
 const REDO_PAUSE: Micros = Micros::from_millis(2);
 
@@ -18,8 +18,8 @@ const REDO_PAUSE: Micros = Micros::from_millis(2);
 /// time, and a new principal finishes so before it opens. [S-43, P-12, FO-22, FO-72]
 #[derive(Clone, Copy, Debug, Hash)]
 pub struct RedoPace {
-    /// Bytes that may be redone now.
-    credit: u64,
+    /// Bytes that may be redone now; negative while the last block, which is always redone whole, is being paid for.
+    credit: i64,
     /// Up to when credit has been earned.
     at: Instant,
 }
@@ -34,19 +34,19 @@ impl RedoPace {
     pub fn step(&mut self, cx: &Cx<'_>, copy: &mut Copy) {
         let earned = cx.now.since(self.at).0.saturating_mul(cx.tuning().redo_bytes_per_s) / 1_000_000;
         if earned > 0 {
-            self.credit = (self.credit + earned).min(REDO_BURST_BYTES);
+            let earned = i64::try_from(earned).unwrap_or(i64::MAX);
+            self.credit = self.credit.saturating_add(earned).min(REDO_BURST_BYTES);
             self.at = cx.now;
         }
         if copy.redone() < copy.hardened() && self.credit > 0 {
             let applied = copy.redo(self.credit as usize);
-            self.credit = self.credit.saturating_sub(applied.bytes as u64);
+            self.credit -= applied.bytes as i64;
         }
     }
 
     /// When credit has come back for what waits.
     pub fn next_timeout(&self, now: Instant, copy: &Copy) -> Option<Instant> {
-        (copy.redone() < copy.hardened() && self.credit < BLOCK_BYTES_MAX as u64)
-            .then(|| self.at.max(now) + REDO_PAUSE)
+        (copy.redone() < copy.hardened() && self.credit <= 0).then(|| self.at.max(now) + REDO_PAUSE)
     }
 }
 

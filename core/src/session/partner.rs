@@ -218,6 +218,7 @@ impl Partner {
                     }
                 }
             },
+            Received::Stranger => self.channel_down(cx, peer),
             Received::Ended => self.session_ended(cx),
             Received::Other(header, message) => {
                 if !self.other_message(cx, peer, header, message) {
@@ -519,9 +520,46 @@ impl Partner {
         for peer in self.common.close_silent(cx) {
             self.channel_down(cx, peer);
         }
-        let me = cx.me();
-        let witness = self.common.shared().witness.value.named();
         self.advance_end(cx);
+        self.advance_copy(cx);
+        self.tail_hardened(cx);
+        self.decide_force(cx);
+        if self.complete_election(cx) {
+            // What is left to redo is the new principal's first business.
+            self.advance_copy(cx);
+        }
+        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
+            copy.pump(cx.out);
+            p.advance(cx, &mut self.common, copy);
+        }
+        self.advance_failover(cx);
+        self.advance_statement(cx);
+        if let Some(copy) = &mut self.copy {
+            copy.pump(cx.out);
+        }
+        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
+            // What was just sealed goes out at once. [S-40]
+            p.advance(cx, &mut self.common, copy);
+        }
+        self.show(cx);
+        let me = cx.me();
+        let state = self.shown.map(|(_, state)| state);
+        let grants = match &self.role {
+            RoleData::Mirror(m) => {
+                (!m.claiming() || cx.bug(Bug::ClaimantFollows)) && self.common.shared().owner != me
+            }
+            RoleData::Principal(_) => false,
+        };
+        let state = match &self.role {
+            RoleData::Principal(_) => state,
+            RoleData::Mirror(_) => None,
+        };
+        self.common.ping(cx, grants, state);
+    }
+
+    /// The copy on its way: a principal's to being served, a mirror's to following. [FO-22, FO-23, S-43]
+    fn advance_copy(&mut self, cx: &mut Cx<'_>) {
+        let witness = self.common.shared().witness.value.named();
         if let Some(copy) = &mut self.copy {
             let suspended = self.common.shared().suspended.value;
             let alone = self.common.keeper.record().life != Life::Session;
@@ -585,35 +623,6 @@ impl Partner {
                 }
             }
         }
-        self.tail_hardened(cx);
-        self.decide_force(cx);
-        self.complete_election(cx);
-        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
-            copy.pump(cx.out);
-            p.advance(cx, &mut self.common, copy);
-        }
-        self.advance_failover(cx);
-        self.advance_statement(cx);
-        if let Some(copy) = &mut self.copy {
-            copy.pump(cx.out);
-        }
-        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
-            // What was just sealed goes out at once. [S-40]
-            p.advance(cx, &mut self.common, copy);
-        }
-        self.show(cx);
-        let state = self.shown.map(|(_, state)| state);
-        let grants = match &self.role {
-            RoleData::Mirror(m) => {
-                (!m.claiming() || cx.bug(Bug::ClaimantFollows)) && self.common.shared().owner != me
-            }
-            RoleData::Principal(_) => false,
-        };
-        let state = match &self.role {
-            RoleData::Principal(_) => state,
-            RoleData::Mirror(_) => None,
-        };
-        self.common.ping(cx, grants, state);
     }
 
     /// When [`Partner::advance`] has something to do.

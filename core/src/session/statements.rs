@@ -114,7 +114,10 @@ impl Partner {
             return self.set_partner(cx, request, address);
         }
         if self.is_over() {
-            return Err(sql_error(1416));
+            return match statement {
+                Statement::Recover { .. } => self.begin_recovery(cx, request),
+                Statement::SetPartner { .. } | Statement::SetWitness { .. } => Err(sql_error(1416)),
+            };
         }
         statement.allowed_on(self.role_name())?;
         if self.ongoing.is_some() {
@@ -165,6 +168,7 @@ impl Partner {
                 PartnerOption::Off => self.begin_removal(cx, request),
                 PartnerOption::Address(_) => unreachable!("handled above"),
             },
+            Statement::Recover { .. } => unreachable!("refused by role"),
             Statement::SetWitness { option: WitnessOption::Off, .. } => self.witness_off(cx, request),
             Statement::SetWitness { option: WitnessOption::Address(address), .. } => {
                 self.witness_set(cx, request, address)

@@ -145,3 +145,33 @@ fn events_of_a_forced_service() {
     table.run_for(1_000);
     assert_eq!(table.event_numbers(B), [9, 12]);
 }
+
+/// In the middle of an undo the copy is inconsistent: neither forced nor removed, and not after a restart either.
+/// [FO-44, FO-54, C-62, OQ-21]
+#[test]
+fn copy_in_an_undo_is_neither_forced_nor_removed() {
+    let mut table = Table::new(false);
+    table.run_until(5_000);
+    table.part(A, B);
+    table.run_for(20_000);
+    assert!(matches!(table.open(A, 1), Reply::Connected { .. }));
+    assert!(matches!(table.add(A, 1, 1, 5), Reply::Committed { .. }));
+    assert_eq!(table.sql(B, FORCE), Ok(()));
+    table.join(A, B);
+    table.run_for(5_000);
+    table.cut_when(A, B, "page_request");
+    assert_eq!(table.sql(B, RESUME), Ok(()));
+    table.run_for(20_000);
+    for _ in 0..2 {
+        assert_eq!(table.state(A), (Role::Mirror, MirroringState::Disconnected));
+        assert_eq!(table.sql(A, FORCE), Err(1406));
+        assert_eq!(table.sql(A, "ALTER DATABASE sales SET PARTNER OFF"), Err(1457));
+        table.crash(A);
+        table.run_for(1_000);
+        table.start(A);
+        table.run_for(2_000);
+    }
+    table.join(A, B);
+    table.run_for(10_000);
+    assert_eq!(table.state(A), (Role::Mirror, MirroringState::Synchronized));
+}

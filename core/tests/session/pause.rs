@@ -1,6 +1,7 @@
 //! SUSPEND and RESUME. [C-63, C-64, OQ-10, OQ-61]
 
 use crate::table::{A, B, Table, W};
+use dbm_core::config::Tuning;
 use dbm_core::io::Reply;
 use dbm_core::types::*;
 
@@ -100,4 +101,35 @@ fn transitions_and_events_of_a_pause() {
         );
         assert_eq!(table.event_numbers(id), events);
     }
+}
+
+/// Paused by its owner, the mirror redoes what is queued: when it is forced afterwards, it opens at once. [OQ-61]
+#[test]
+fn mirror_redoes_its_queue_while_paused() {
+    let opened_after_ms = |pause_ms: u64| {
+        let tuning = Tuning { redo_bytes_per_s: 20_000, ..Tuning::default() };
+        let mut table = Table::tuned(false, Safety::Full, tuning);
+        table.run_until(5_000);
+        assert!(matches!(table.open(A, 1), Reply::Connected { .. }));
+        for txn in 1..2_000 {
+            table.ask_add(A, 1, txn);
+            table.run_for(5);
+        }
+        assert!(table.confirmed(1_999));
+        assert_eq!(table.sql(A, SUSPEND), Ok(()));
+        table.run_for(pause_ms);
+        table.crash(A);
+        table.run_for(10);
+        table.statement(B, "ALTER DATABASE sales SET PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS");
+        let mut waited = 0;
+        while table.servers().is_empty() {
+            table.run_for(10);
+            waited += 10;
+            assert!(waited < 60_000, "forced service never opens");
+        }
+        waited
+    };
+    let at_once = opened_after_ms(0);
+    let after_a_pause = opened_after_ms(120_000);
+    assert!(at_once > 1_000 && after_a_pause < 100, "{at_once} ms, {after_a_pause} ms after a pause");
 }

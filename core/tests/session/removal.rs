@@ -112,3 +112,53 @@ fn set_up_again_is_refused_without_the_other_copy() {
     assert_eq!(table.servers(), [A]);
     assert_eq!(table.status[&A].role, None);
 }
+
+/// The former mirror is recovered: two databases of the same name go their own ways. [C-84, FO-47]
+#[test]
+fn former_mirror_is_recovered() {
+    const RECOVER: &str = "RESTORE DATABASE sales WITH RECOVERY";
+    let mut table = Table::new(false);
+    table.run_until(5_000);
+    for id in [A, B] {
+        assert_eq!(table.sql(id, RECOVER), Err(3104));
+    }
+    assert!(matches!(table.open(A, 1), Reply::Connected { .. }));
+    assert!(matches!(table.add(A, 1, 1, 7), Reply::Committed { .. }));
+    assert_eq!(table.sql(A, OFF), Ok(()));
+    assert_eq!(table.sql(A, RECOVER), Err(3117));
+    assert_eq!(table.sql(B, RECOVER), Ok(()));
+    table.run_for(1_000);
+    assert!(matches!(table.open(B, 2), Reply::Connected { .. }));
+    assert_eq!(table.read(B, 2, 2), [993, 1007]);
+    assert!(matches!(table.add(B, 2, 3, 1), Reply::Committed { .. }));
+    assert!(matches!(table.add(A, 1, 4, 2), Reply::Committed { .. }));
+    table.crash(B);
+    table.run_for(500);
+    table.start(B);
+    table.run_for(500);
+    assert!(matches!(table.open(B, 3), Reply::Connected { .. }));
+    assert_eq!(table.read(B, 3, 5), [992, 1008]);
+    assert_eq!(table.sql(B, "ALTER DATABASE sales SET PARTNER = 'TCP://A:5022'"), Err(1464));
+}
+
+/// After a forced service, removal instead of RESUME keeps both copies, the lost part included. [FO-47, FO-48]
+#[test]
+fn removal_instead_of_resume_keeps_both_copies() {
+    let mut table = Table::new(false);
+    table.run_until(5_000);
+    table.part(A, B);
+    table.run_for(20_000);
+    assert!(matches!(table.open(A, 1), Reply::Connected { .. }));
+    assert!(matches!(table.add(A, 1, 1, 7), Reply::Committed { .. }));
+    assert_eq!(table.sql(B, "ALTER DATABASE sales SET PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS"), Ok(()));
+    table.join(A, B);
+    table.run_for(5_000);
+    assert_eq!(table.state(A), (Role::Mirror, MirroringState::Suspended));
+    assert_eq!(table.sql(B, OFF), Ok(()));
+    assert_eq!(table.sql(A, "RESTORE DATABASE sales WITH RECOVERY"), Ok(()));
+    table.run_for(1_000);
+    assert!(matches!(table.open(A, 2), Reply::Connected { .. }));
+    assert_eq!(table.read(A, 2, 2), [993, 1007]);
+    assert!(matches!(table.open(B, 3), Reply::Connected { .. }));
+    assert_eq!(table.read(B, 3, 3), [1000, 1000]);
+}

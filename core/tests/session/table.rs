@@ -44,6 +44,7 @@ pub struct Table {
     pub transitions: Vec<(u8, Shown, Shown)>,
     /// Cut this pair as soon as a frame of this kind arrives between them, in either direction.
     cut_on: Option<(u8, u8, &'static str)>,
+    tuning: Tuning,
     verbose: bool,
 }
 
@@ -54,6 +55,10 @@ impl Table {
     }
 
     pub fn with(witness: bool, safety: Safety) -> Table {
+        Table::tuned(witness, safety, Tuning::default())
+    }
+
+    pub fn tuned(witness: bool, safety: Safety, tuning: Tuning) -> Table {
         let prepared = Prepared {
             session: SESSION,
             principal: InstanceId(0),
@@ -82,6 +87,7 @@ impl Table {
             events_told: Vec::new(),
             transitions: Vec::new(),
             cut_on: None,
+            tuning,
             verbose: std::env::var("TABLE").is_ok(),
         };
         for id in 0..3 {
@@ -100,7 +106,7 @@ impl Table {
             incarnation: self.incarnations[id as usize],
             addresses: vec!["TCP://A:5022".into(), "TCP://B:5022".into(), "TCP://W:5022".into()],
             sessions: if has { vec![(SESSION, part, "sales".into())] } else { vec![] },
-            tuning: Tuning::default(),
+            tuning: self.tuning,
             bug: None,
         };
         self.instances.insert(id, Instance::new(config));
@@ -198,6 +204,7 @@ impl Table {
                     // This frame still arrives; nothing after it does.
                     self.push(FRAME_US, to, Input::Frame { link: far, bytes });
                     self.part(one, other);
+                    self.cut_on = None;
                     return;
                 }
                 if !self.cut.contains(&(id, to)) {

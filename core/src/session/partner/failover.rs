@@ -52,12 +52,13 @@ impl Partner {
             && m.claiming()
             && !cx.bug(Bug::ClaimantFollows)
         {
-            match claim {
-                Some(claimed) => self.renounce(cx, claimed),
-                // Only under a planted bug is a claim not in the record.
-                None => m.claim = Claim::No,
+            if let Some(claimed) = claim {
+                self.renounce(cx, claimed);
+                return;
             }
-            return;
+            // Forced without a witness, and not decided yet: the principal is back before the log in flight has landed.
+            m.claim = Claim::No;
+            self.force_refused(cx);
         }
         let before = *self.common.shared();
         self.common.adopt_settings(cx, peer, theirs);
@@ -234,12 +235,13 @@ impl Partner {
         self.common.new_sequence(cx.now);
     }
 
-    /// Owner by somebody's record: acts once the other partner agrees or is lost. [OQ-4.5, TR-25]
-    pub(super) fn complete_election(&mut self, cx: &mut Cx<'_>) {
-        let RoleData::Mirror(m) = &self.role else { return };
-        let Some(copy) = &self.copy else { return };
+    /// Owner by somebody's record: acts once the other partner agrees or is lost. True when it has become principal.
+    /// [OQ-4.5, TR-25]
+    pub(super) fn complete_election(&mut self, cx: &mut Cx<'_>) -> bool {
+        let RoleData::Mirror(m) = &self.role else { return false };
+        let Some(copy) = &self.copy else { return false };
         if self.common.keeper.switching() || copy.hardened() != copy.end_of_log() {
-            return;
+            return false;
         }
         let act = match m.elected {
             Elected::No => false,
@@ -255,5 +257,6 @@ impl Partner {
             let switch = m.switch;
             self.become_principal(cx, switch);
         }
+        act
     }
 }

@@ -125,6 +125,37 @@ impl Partner {
         }
     }
 
+    /// RESTORE DATABASE … WITH RECOVERY on the former mirror: its copy becomes a database of its own, on a new recovery
+    /// fork. Not in the middle of an undo, when it is inconsistent. [C-30, C-84, FO-44, FO-47]
+    pub fn begin_recovery(&mut self, cx: &mut Cx<'_>, request: u64) -> Result<(), SqlError> {
+        if matches!(self.role, RoleData::Principal(_)) {
+            return Err(sql_error(3117));
+        }
+        if self.common.keeper.record().undo.is_some() {
+            return Err(sql_error(1457));
+        }
+        if self.ongoing.is_some() || !self.released {
+            return Err(sql_error(1404));
+        }
+        let me = cx.me();
+        self.common.keeper.change(cx.out, |r| {
+            r.shared.n = r.shared.n.next();
+            r.shared.owner = me;
+            r.off_fork = false;
+            r.life = Life::Ended;
+        });
+        cx.step(self.common.session, "recovered");
+        self.role = RoleData::Principal(Box::new(Principal::new(
+            &self.common,
+            cx.now,
+            Came::Switched,
+            self.other,
+            RedoPace::new(cx.now),
+        )));
+        self.wait_for_release(cx, request);
+        Ok(())
+    }
+
     /// SET PARTNER =, after a removal: on the restoring copy first, then on the one that is served. [C-50, C-51]
     pub fn set_partner(&mut self, cx: &mut Cx<'_>, request: u64, address: &str) -> Result<(), SqlError> {
         if self.common.keeper.record().life == Life::Session {
