@@ -58,8 +58,8 @@ pub struct Ghost {
     owners: Vec<(u32, u8)>,
     /// The newest durable record of each instance: role sequence and stamps.
     newest: [(u32, [(u32, u32); 5]); INSTANCES],
-    /// Who answers clients at the moment.
-    serving: [bool; INSTANCES],
+    /// Who answers clients at the moment, and under which role sequence.
+    serving: [Option<u32>; INSTANCES],
     /// FORCE was given: to whom, and which transactions it held durably then.
     order: Option<(u8, Vec<bool>)>,
     /// Service was forced.
@@ -95,17 +95,17 @@ impl Ghost {
 
     /// A process died.
     pub fn crashed(&mut self, instance: u8) {
-        self.serving[usize::from(instance)] = false;
+        self.serving[usize::from(instance)] = None;
     }
 
     /// Did the instance answer clients when it was last asked?
     pub fn serves(&self, instance: u8) -> bool {
-        self.serving[usize::from(instance)]
+        self.serving[usize::from(instance)].is_some()
     }
 
     /// How many answer clients?
     pub fn servers(&self) -> usize {
-        self.serving.iter().filter(|s| **s).count()
+        self.serving.iter().flatten().count()
     }
 
     /// A named step of the protocol on `instance`, whose disk is `disk`.
@@ -237,13 +237,15 @@ fn probe(node: &Instance, now: u64, commits: u8) -> Option<Probe> {
 
 /// Judges a state.
 pub fn judge(model: &mut Model) -> Result<(), Finding> {
-    let mut serving = [None; 2];
     for instance in 0..2_u8 {
         let i = usize::from(instance);
+        if !model.changed(instance) {
+            // It answers as in the state before, and was judged there.
+            continue;
+        }
         let probed = model.node(instance).and_then(|node| probe(node, model.now, model.commits));
-        model.ghost.serving[i] = probed.is_some();
+        model.ghost.serving[i] = probed.as_ref().map(|p| p.n.0);
         let Some(probed) = probed else { continue };
-        serving[i] = Some(probed.n);
         for (k, found) in probed.found.into_iter().enumerate() {
             let Some(found) = found else { continue };
             if found && !model.ghost.commits[k].known {
@@ -259,7 +261,7 @@ pub fn judge(model: &mut Model) -> Result<(), Finding> {
     }
     // Without a witness nobody can tell an old principal. [OQ-17]
     let documented = model.ghost.forced && !model.setup.witness;
-    if let ([Some(a), Some(b)], false) = (serving, documented) {
+    if let ([Some(a), Some(b), _], false) = (model.ghost.serving, documented) {
         let text = format!("A answers clients under role sequence {a}, B under {b}");
         return Err(Finding::new("two-servers", text));
     }

@@ -186,8 +186,11 @@ impl Model {
         let done = self.act(action)?;
         if done == Done::Yes {
             self.settle()?;
-            self.refresh(matches!(action, Action::Advance));
+            if action == Action::Advance {
+                self.dirty = [true; INSTANCES];
+            }
             super::judge::judge(self)?;
+            self.refresh();
         }
         Ok(done)
     }
@@ -492,10 +495,15 @@ impl Model {
         Ok(true)
     }
 
-    /// Brings the hashes up to date; after a step of time, all of them.
-    fn refresh(&mut self, all: bool) {
+    /// Has anything about the instance changed in this step, if only its distance from something?
+    pub fn changed(&self, instance: u8) -> bool {
+        self.dirty[usize::from(instance)]
+    }
+
+    /// Brings the hashes up to date.
+    fn refresh(&mut self) {
         for i in 0..INSTANCES {
-            if !all && !self.dirty[i] {
+            if !self.dirty[i] {
                 continue;
             }
             let mut canon = Canon::new(self.now, i as u8);
