@@ -3,9 +3,9 @@
 use super::{CliError, FAILED, HELD, Streams};
 use crate::explore::action::Action;
 use crate::explore::as_scenario;
-use crate::explore::path::{DEAD_END, FORMAT, PathFile, Question};
+use crate::explore::path::{BadQuestion, DEAD_END, FORMAT, PathFile, Question};
 use crate::explore::search::{Counts, Limits, Outcome, search};
-use crate::explore::situation::SITUATIONS;
+use crate::explore::situation::{Lost, SITUATIONS};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,7 +111,15 @@ pub fn explore(args: &ExploreArgs, streams: &mut Streams<'_>) -> Result<u8, CliE
         return replay(file, args, streams);
     }
     let question = args.question();
-    let root = question.root().map_err(|e| CliError::Usage(e.to_string()))?;
+    let root = match question.root() {
+        Ok(root) => root,
+        // The way to a situation is a path too.
+        Err(e @ BadQuestion::Lost(_, Lost::Finding(_))) => {
+            writeln!(streams.out, "{e}")?;
+            return Ok(FAILED);
+        }
+        Err(e) => return Err(CliError::Usage(e.to_string())),
+    };
     let threads =
         args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
