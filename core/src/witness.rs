@@ -77,6 +77,9 @@ impl Seat {
     /// A partner's role record: START of the channel, or news. [Q-14, OQ-20]
     fn record(&mut self, cx: &mut Cx<'_>, peer: InstanceId, theirs: &RoleRecord, _log: Option<LogPosition>) {
         let mine = *self.common.shared();
+        if self.common.channel(peer).is_some_and(|c| !c.started) {
+            self.common.ping_now(cx.now);
+        }
         if let Some(channel) = self.common.channel_mut(peer) {
             channel.start(theirs);
             if !std::mem::replace(&mut channel.known, true) {

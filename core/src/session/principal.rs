@@ -129,6 +129,8 @@ pub struct Principal {
     floor: Lsn,
     /// The database is open to clients.
     pub serving: bool,
+    /// How it became principal.
+    came: Came,
     /// Without a witness, a restarted principal tries its partner until then. [OQ-17]
     alone_from: Instant,
     clients: BTreeMap<ConnId, Client>,
@@ -171,6 +173,7 @@ impl Principal {
             sending: None,
             floor: Lsn::ZERO,
             serving: false,
+            came,
             alone_from: match came {
                 Came::Restarted => now + alone,
                 Came::Switched => now,

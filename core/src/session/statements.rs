@@ -4,13 +4,12 @@
 use super::channel::{Cx, Taken};
 use super::mirror::Elected;
 use super::partner::{Partner, RoleData};
-use super::principal::Sync;
 use crate::bugs::Bug;
 use crate::control::{PartnerOption, ServerAddress, Statement, WitnessOption, sql_error};
 use crate::io::{Effect, SqlError};
 use crate::message::{ChannelId, Message, RoleRecord, Setting, Stamp, WitnessSetting};
 use crate::record::Version;
-use crate::types::{InstanceId, Instant, Role, Safety};
+use crate::types::{InstanceId, Instant, MirroringState, Role, Safety};
 
 /// Smallest time-out period that is stored, in seconds. [FL-9]
 const TIMEOUT_S_MIN: u16 = 5;
@@ -30,10 +29,14 @@ pub struct Ongoing {
 enum Waits {
     /// The partner's answer to a setting; the witness is told too, without waiting.
     Setting { setting: Setting, version: Version, told: bool },
+    /// SET WITNESS =: a link to the instance named; were partners connected and caught up when it was issued? [C-70]
+    WitnessReach { witness: InstanceId, ready: bool },
     /// SET WITNESS =: the partner has it, then the witness. [OQ-16]
     WitnessPartner { setting: Setting, version: Version, told: bool, witness: InstanceId },
     /// The new witness has its record.
     WitnessSeat { stamp: Stamp, witness: InstanceId, told: bool },
+    /// All three are connected.
+    WitnessMeets { witness: InstanceId },
     /// SET WITNESS OFF: the witness or, without it, the partner knows. [OQ-16]
     WitnessLeaves { setting: Setting, version: Version, told: Option<InstanceId>, next: Option<InstanceId> },
     /// The release, or the end of the session, is on its way to the own disk; the witness to be set after it. [OQ-39]
@@ -79,8 +82,10 @@ impl Ongoing {
             Waits::Failover { handed_over } => handed_over,
             Waits::Force => elected != Elected::No,
             Waits::Setting { .. }
+            | Waits::WitnessReach { .. }
             | Waits::WitnessPartner { .. }
             | Waits::WitnessSeat { .. }
+            | Waits::WitnessMeets { .. }
             | Waits::WitnessLeaves { .. }
             | Waits::Released(..)
             | Waits::Start { .. } => false,
@@ -120,7 +125,9 @@ impl Partner {
             };
         }
         statement.allowed_on(self.role_name())?;
-        if self.ongoing.is_some() {
+        let off = matches!(statement, Statement::SetPartner { option: PartnerOption::Off, .. });
+        // Removal is always possible. [OQ-16]
+        if self.ongoing.is_some() && !off {
             // One at a time; transient, retry.
             return Err(sql_error(1404));
         }
@@ -238,17 +245,18 @@ impl Partner {
             cx.out.push(Effect::StatementDone { request, result: Ok(()) });
             return Ok(());
         }
-        self.need_partner().map_err(|_| sql_error(1426))?;
-        if !self.caught_up() {
-            return Err(sql_error(1426));
-        }
-        let request = Some(request);
+        let ready = self.common.connected(self.other) && self.caught_up(cx);
+        cx.transport.want(cx.now, witness);
+        self.ongoing = Some(Ongoing::new(request, cx, Waits::WitnessReach { witness, ready }));
+        Ok(())
+    }
+
+    /// The instance named answers: the session is bound to it from now on, after the one before was left. [C-72, OQ-39]
+    fn witness_reached(&mut self, cx: &mut Cx<'_>, request: Option<u64>, witness: InstanceId) {
         match self.common.shared().witness.value.named() {
-            // One statement; first the old one is removed. [C-72, OQ-39]
             Some(old) if old != witness => self.begin_witness_off(cx, request, old, Some(witness)),
             Some(_) | None => self.begin_witness_set(cx, request, witness),
         }
-        Ok(())
     }
 
     fn begin_witness_set(&mut self, cx: &mut Cx<'_>, request: Option<u64>, witness: InstanceId) {
@@ -268,13 +276,8 @@ impl Partner {
         });
     }
 
-    fn caught_up(&self) -> bool {
-        match &self.role {
-            RoleData::Principal(p) => {
-                matches!(p.sync, Sync::Done(_)) || self.common.shared().safety.value == Safety::Off
-            }
-            RoleData::Mirror(_) => false,
-        }
+    fn caught_up(&self, cx: &Cx<'_>) -> bool {
+        self.state(cx) == MirroringState::Synchronized
     }
 
     /// SET WITNESS OFF. The principal is released last. [C-73, OQ-16]
@@ -329,6 +332,26 @@ impl Partner {
                     }
                 }
             }
+            &mut Waits::WitnessReach { witness, ready } => {
+                if cx.transport.channel(witness).is_some() {
+                    if ready {
+                        self.witness_reached(cx, ongoing.request, witness);
+                    } else {
+                        ongoing.answer(cx, Err(sql_error(1426)));
+                    }
+                    return;
+                }
+            }
+            &mut Waits::WitnessMeets { witness } => {
+                let meets = |of: InstanceId, whom: InstanceId| {
+                    let other = self.common.channel(of).and_then(|c| c.other);
+                    other.is_some_and(|o| o.peer == whom && o.up.is_some())
+                };
+                if meets(self.other, witness) && self.common.connected(witness) {
+                    ongoing.answer(cx, Ok(()));
+                    return;
+                }
+            }
             Waits::WitnessPartner { setting, version, told, .. } => {
                 if !*told && self.common.keeper.is_durable(*version) {
                     *told = true;
@@ -369,7 +392,9 @@ impl Partner {
         }
         if cx.now >= ongoing.deadline {
             let error = match ongoing.waits {
+                Waits::WitnessReach { .. } => 1418,
                 Waits::WitnessPartner { .. } | Waits::WitnessSeat { .. } => 1433,
+                Waits::WitnessMeets { .. } => 1426,
                 Waits::Setting { .. }
                 | Waits::WitnessLeaves { .. }
                 | Waits::Released(..)
@@ -388,7 +413,9 @@ impl Partner {
             }
             ongoing.answer(cx, Err(sql_error(error)));
             // Adding a witness has failed: the session has none, which the partner must know. [OQ-39]
-            if let Waits::WitnessPartner { witness, .. } | Waits::WitnessSeat { witness, .. } = ongoing.waits
+            if let Waits::WitnessPartner { witness, .. }
+            | Waits::WitnessSeat { witness, .. }
+            | Waits::WitnessMeets { witness } = ongoing.waits
                 && self.common.connected(self.other)
             {
                 self.begin_witness_off(cx, None, witness, None);
@@ -411,7 +438,10 @@ impl Partner {
                 answered_partner && setting.stamp() == stamp,
                 Some(Waits::WitnessSeat { stamp, witness: *witness, told: false }),
             ),
-            Waits::WitnessSeat { stamp: wanted, witness, .. } => (peer == *witness && stamp == *wanted, None),
+            Waits::WitnessSeat { stamp: wanted, witness, .. } => {
+                (peer == *witness && stamp == *wanted, Some(Waits::WitnessMeets { witness: *witness }))
+            }
+            Waits::WitnessReach { .. } | Waits::WitnessMeets { .. } => (false, None),
             Waits::WitnessLeaves { setting, told, next, .. } => {
                 let next = *next;
                 let matches = *told == Some(peer) && setting.stamp() == stamp;

@@ -129,9 +129,9 @@ fn shorter_period_is_in_force_on_all_three() {
         table.run_for(3_000);
         table.part(A, B);
         table.part(A, W);
-        table.run_for(4_000);
+        table.run_for(2_900);
         assert_eq!(table.servers(), [A]);
-        table.run_for(1_500);
+        table.run_for(2_600);
         assert!(!table.status[&A].serving, "TIMEOUT {seconds}");
         table.run_for(2_500);
         assert_eq!(table.servers(), [B], "TIMEOUT {seconds}");

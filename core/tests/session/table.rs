@@ -22,6 +22,7 @@ const DISK_US: u64 = 500;
 /// Role and state as a partner shows them.
 pub type Shown = (Role, MirroringState);
 
+#[derive(Clone)]
 pub struct Table {
     now: u64,
     serial: u64,
@@ -44,6 +45,11 @@ pub struct Table {
     pub transitions: Vec<(u8, Shown, Shown)>,
     /// Cut this pair as soon as a frame of this kind arrives between them, in either direction.
     cut_on: Option<(u8, u8, &'static str)>,
+    /// Instances whose disks stand still, and what they would have completed.
+    stalled: BTreeSet<u8>,
+    held: Vec<(u8, Ticket, DiskResult)>,
+    /// Numbered messages of the log, in order: (instance, number).
+    pub messages: Vec<(u8, u32)>,
     tuning: Tuning,
     verbose: bool,
 }
@@ -87,6 +93,9 @@ impl Table {
             events_told: Vec::new(),
             transitions: Vec::new(),
             cut_on: None,
+            stalled: BTreeSet::new(),
+            held: Vec::new(),
+            messages: Vec::new(),
             tuning,
             verbose: std::env::var("TABLE").is_ok(),
         };
@@ -124,6 +133,7 @@ impl Table {
             }
         }
         self.events.retain(|_, (to, _, _)| *to != id);
+        self.held.retain(|(of, ..)| *of != id);
     }
 
     fn push(&mut self, after: u64, to: u8, input: Input) {
@@ -227,7 +237,11 @@ impl Table {
                     }
                     DiskOp::Flush { .. } => DiskResult::Done,
                 };
-                self.push(DISK_US, id, Input::Disk { ticket, result });
+                if self.stalled.contains(&id) {
+                    self.held.push((id, ticket, result));
+                } else {
+                    self.push(DISK_US, id, Input::Disk { ticket, result });
+                }
             }
             Effect::Reply { conn, reply } => self.replies.push((self.now, id, conn, reply)),
             Effect::Disconnect { .. } => {}
@@ -238,6 +252,9 @@ impl Table {
                 }
                 if let Notice::State { from: Some(from), to, .. } = &notice {
                     self.transitions.push((id, *from, *to));
+                }
+                if let Notice::Message { number, .. } = &notice {
+                    self.messages.push((id, *number));
                 }
                 if let Notice::Event { number, previous, .. } = &notice {
                     self.events_told.push((id, *number, *previous));
@@ -336,6 +353,22 @@ impl Table {
             self.links.remove(&far);
             for (id, link) in [near, far] {
                 self.push(FRAME_US, id, Input::LinkDown { link, cause: LinkDownCause::Reset });
+            }
+        }
+    }
+
+    /// No disk operation of this instance completes until [`Table::release_disk`].
+    pub fn stall_disk(&mut self, id: u8) {
+        self.stalled.insert(id);
+    }
+
+    pub fn release_disk(&mut self, id: u8) {
+        self.stalled.remove(&id);
+        for (of, ticket, result) in std::mem::take(&mut self.held) {
+            if of == id {
+                self.push(DISK_US, of, Input::Disk { ticket, result });
+            } else {
+                self.held.push((of, ticket, result));
             }
         }
     }

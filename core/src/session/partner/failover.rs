@@ -21,6 +21,10 @@ impl Partner {
                 self.say_record(cx, peer);
             }
         }
+        if first {
+            // The others learn at once that this channel stands: arming and SET WITNESS wait for it.
+            self.common.ping_now(cx.now);
+        }
         if theirs.n > mine.n {
             self.adopt(cx, theirs);
             if peer == self.other && peer == theirs.owner {
@@ -98,11 +102,12 @@ impl Partner {
         debug_assert!(mine.owner == me || mine.owner == self.other, "the owner is a partner");
     }
 
-    /// The principal has said where its log stands: reconciliation begins. [S-30, FO-41]
+    /// The principal has said where its log stands: reconciliation begins. A record without it, such as the answer to a
+    /// message of an older n, is no news of the log and disturbs nothing. [S-30, FO-41]
     pub(super) fn expect_stream(&mut self, log: Option<LogPosition>) {
-        if let RoleData::Mirror(m) = &mut self.role {
-            m.rejoin = if log.is_some() { Rejoin::Settling } else { Rejoin::Idle };
-            m.their_log = log;
+        if let (RoleData::Mirror(m), Some(log)) = (&mut self.role, log) {
+            m.rejoin = Rejoin::Settling;
+            m.their_log = Some(log);
         }
     }
 

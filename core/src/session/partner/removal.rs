@@ -35,6 +35,7 @@ impl Partner {
         if unstable || self.common.keeper.switching() {
             cx.message(self.common.session, 1430);
         }
+        self.fail_statement(cx, 1438);
         self.end(cx);
         self.wait_for_release(cx, request);
         Ok(())

@@ -5,7 +5,7 @@ use super::*;
 
 impl Partner {
     /// `mirroring_state` by the display rule. [ST-9]
-    pub(super) fn state(&self, cx: &Cx<'_>) -> MirroringState {
+    pub fn state(&self, cx: &Cx<'_>) -> MirroringState {
         let linked = self.common.channel(self.other).is_some_and(|c| c.up().is_some());
         if let RoleData::Mirror(m) = &self.role
             && linked

@@ -94,10 +94,11 @@ impl Principal {
                     self.clients.insert(conn, Client::default());
                     Reply::Connected { n: self.n, partner: self.other }
                 } else {
-                    let error = match (self.stage, self.handover) {
-                        (_, Some(_)) => 952,
-                        (Stage::Ready, None) => 955,
-                        (Stage::Redo | Stage::Branch(..), None) => 956,
+                    let error = match (self.stage, self.handover, self.came) {
+                        // In transition: the role is being given away, or has just been taken. [ST-24, ST-26]
+                        (_, Some(_), _) | (Stage::Redo | Stage::Branch(..), None, Came::Switched) => 952,
+                        (Stage::Redo | Stage::Branch(..), None, Came::Restarted) => 956,
+                        (Stage::Ready, None, _) => 955,
                     };
                     Reply::Refused { error }
                 };
