@@ -144,7 +144,7 @@ pub struct Principal {
 }
 
 /// Why an instance is principal: what it brings along.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Came {
     /// It was principal before it restarted: no exposure right, and no haste. [OQ-4.1, OQ-17]
     Restarted,
