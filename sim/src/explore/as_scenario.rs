@@ -23,6 +23,8 @@ use std::collections::BTreeMap;
 const LATER: Time = Time::secs(3);
 /// After the last step.
 const REST: Time = Time::secs(40);
+/// Steps of one moment are so far apart that each is felt before the next.
+const APART: Time = Time::millis(5);
 /// A step follows what it waits for.
 const AFTER: Time = Time(1);
 
@@ -38,7 +40,7 @@ pub fn scenario(file: &PathFile, taken: &[Taken]) -> Scenario {
         let before = timeline.len().checked_sub(1);
         let cue = cue(&taken[since..i], timeline.len());
         for action in actions {
-            let at = cue.is_none().then(|| Time(step.at) + LATER + Time(timeline.len() as u64));
+            let at = cue.is_none().then(|| Time(step.at) + LATER + Time(APART.0 * timeline.len() as u64));
             let (on, nth) = cue.clone().unzip();
             let (after_step, delay) = (on.as_ref().and(before), on.as_ref().map(|_| AFTER));
             timeline.push(Step { at, between: None, on, nth, after_step, delay, action });
