@@ -81,6 +81,8 @@ bugs! {
     ReleasedFirst = "released-first", "OQ-16";
     /// A principal whose hand-over meets a broken link serves again.
     ServesAfterHandover = "serves-after-handover", "FO-39";
+    /// While the hand-over is being written the principal goes on answering clients.
+    ServesWhileHandingOver = "serves-while-handing-over", "OQ-9";
     /// Forced service does not ask for the witness.
     ForceWithoutWitness = "force-without-witness", "FO-52";
     /// Whether a copy may be forced is read off the suspended flag, not off its fork.
@@ -91,7 +93,7 @@ bugs! {
     UndoWithoutResume = "undo-without-resume", "FO-45";
     /// A suspended session stays armed.
     SuspendedFailsOver = "suspended-fails-over", "FO-29";
-    /// Neither forced service nor SUSPEND survives a restart: the flag is not written.
+    /// Neither forced service nor SUSPEND survives a restart: the flag is not read back.
     VolatileSuspend = "volatile-suspend", "TR-11";
     /// A witness makes a session of a role record it does not know.
     WitnessFromHello = "witness-from-hello", "OQ-16";

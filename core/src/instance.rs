@@ -294,9 +294,8 @@ impl Instance {
         let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
         match message {
             Message::WitnessSet { record } | Message::Record { record, .. }
-                if (matches!(message, Message::WitnessSet { .. })
+                if (matches!(message, Message::WitnessSet { .. }) && record.owner == peer
                     || cx.bug(crate::bugs::Bug::WitnessFromHello))
-                    && record.owner == peer
                     && record.witness.value.named() == Some(me) =>
             {
                 let mut keeper = Keeper::create(session, Seat::record_for(&record), last);

@@ -125,23 +125,41 @@ pub struct Keeper {
     bound: Version,
     durable: Version,
     durable_n: RoleSequence,
-    /// The version being written and its role sequence.
-    writing: Option<(Version, RoleSequence)>,
+    durable_suspended: bool,
+    /// The version being written, its role sequence and its suspended flag.
+    writing: Option<(Version, RoleSequence, bool)>,
 }
 
 impl Keeper {
     /// From what the disk holds.
     pub fn open(session: SessionId, version: u64, record: Record) -> Self {
         let durable_n = record.shared.n;
+        let durable_suspended = record.shared.suspended.value;
         let version = Version(version);
-        Keeper { session, record, bound: version, durable: version, durable_n, writing: None }
+        Keeper {
+            session,
+            record,
+            bound: version,
+            durable: version,
+            durable_n,
+            durable_suspended,
+            writing: None,
+        }
     }
 
     /// A record that is not on the disk yet; `last` is the version of the newest one that is, 0 if there is none. A
     /// version is never used twice, or an older slot would win.
     pub fn create(session: SessionId, record: Record, last: Version) -> Self {
         let durable_n = RoleSequence(0);
-        Keeper { session, record, bound: Version(last.0 + 1), durable: last, durable_n, writing: None }
+        Keeper {
+            session,
+            record,
+            bound: Version(last.0 + 1),
+            durable: last,
+            durable_n,
+            durable_suspended: false,
+            writing: None,
+        }
     }
 
     /// The record as it binds this instance.
@@ -152,6 +170,11 @@ impl Keeper {
     /// Role sequence by which this instance is bound.
     pub fn n(&self) -> RoleSequence {
         self.record.shared.n
+    }
+
+    /// The suspended flag as the disk has it: what views show. [P-1]
+    pub fn durable_suspended(&self) -> bool {
+        self.durable_suspended
     }
 
     /// A switch of the role sequence is on its way to the disk: until then nothing may be said. [OQ-1]
@@ -171,6 +194,7 @@ impl Keeper {
     pub fn pretend(&mut self, change: impl FnOnce(&mut Record)) {
         change(&mut self.record);
         self.durable_n = self.record.shared.n;
+        self.durable_suspended = self.record.shared.suspended.value;
     }
 
     /// Has this version reached the disk?
@@ -188,7 +212,7 @@ impl Keeper {
         if self.writing.is_some() || self.bound == self.durable {
             return;
         }
-        self.writing = Some((self.bound, self.record.shared.n));
+        self.writing = Some((self.bound, self.record.shared.n, self.record.shared.suspended.value));
         out.push(Effect::Disk {
             ticket: Ticket::new(self.session, Area::Record, self.bound.0),
             op: DiskOp::Write {
@@ -202,7 +226,8 @@ impl Keeper {
 
     /// A slot write has completed; a newer version follows at once.
     pub fn written(&mut self, out: &mut Effects) {
-        if let Some((version, n)) = self.writing.take() {
+        if let Some((version, n, suspended)) = self.writing.take() {
+            self.durable_suspended = suspended;
             self.durable = version;
             self.durable_n = n;
         }

@@ -76,8 +76,8 @@ enum LinkState {
     Dialling { peer: InstanceId, dial: u32, up: bool, give_up: Instant },
     /// Accepted, waiting for HELLO.
     Accepted { give_up: Instant },
-    /// In use.
-    Open { peer: InstanceId, channel: ChannelId },
+    /// In use, with that process of the peer.
+    Open { peer: InstanceId, channel: ChannelId, theirs: u32 },
 }
 
 #[derive(Clone, Debug)]
@@ -323,7 +323,7 @@ impl Transport {
                 if dial == theirs && header.from == peer =>
             {
                 let channel = ChannelId { dialler: self.me.0, incarnation: self.incarnation, dial };
-                self.adopt(now, link, peer, channel, events, out);
+                self.adopt(now, link, peer, channel, header.incarnation, events, out);
             }
             (LinkState::Dialling { .. }, Message::Bye { .. }) => {
                 self.links.remove(&link);
@@ -355,7 +355,9 @@ impl Transport {
             .any(|l| matches!(l.state, LinkState::Dialling { peer: p, up: true, .. } if p == peer));
         let accept = match self.channel(peer) {
             Some(current) if current.dialler == self.me.0 => {
-                welcomed.is_some_and(|seen| seen >= (current.incarnation, current.dial))
+                // A new process of the peer knows nothing of the link to the old one.
+                self.process_behind(peer).is_some_and(|theirs| header.incarnation > theirs)
+                    || welcomed.is_some_and(|seen| seen >= (current.incarnation, current.dial))
             }
             Some(current) => (header.incarnation, dial) > (current.incarnation, current.dial),
             None => !dialling || peer < self.me,
@@ -372,16 +374,27 @@ impl Transport {
         if let Some(p) = self.peers.get_mut(&peer) {
             p.welcomed = Some((header.incarnation, dial));
         }
-        self.adopt(now, link, peer, channel, events, out);
+        self.adopt(now, link, peer, channel, header.incarnation, events, out);
+    }
+
+    /// The incarnation of the peer's process at the other end of the link in use.
+    fn process_behind(&self, peer: InstanceId) -> Option<u32> {
+        let link = self.peers.get(&peer)?.link?;
+        match self.links.get(&link)?.state {
+            LinkState::Open { theirs, .. } => Some(theirs),
+            LinkState::Dialling { .. } | LinkState::Accepted { .. } => None,
+        }
     }
 
     /// `link` becomes the link in use with `peer`; any other one is closed.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one link and where it came from")]
     fn adopt(
         &mut self,
         now: Instant,
         link: LinkId,
         peer: InstanceId,
         channel: ChannelId,
+        theirs: u32,
         events: &mut Vec<TransportEvent>,
         out: &mut Effects,
     ) {
@@ -404,7 +417,7 @@ impl Transport {
             }
         }
         let entry = self.links.get_mut(&link).expect("the link of the frame at hand");
-        entry.state = LinkState::Open { peer, channel };
+        entry.state = LinkState::Open { peer, channel, theirs };
         let p = self.peers.get_mut(&peer).expect("links in use have a peer entry");
         p.link = Some(link);
         p.redial = now;

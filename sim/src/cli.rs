@@ -7,6 +7,7 @@ mod args;
 mod explore;
 
 use crate::campaign::{self, Finished, Job, Jobs, Mode, Runner, Source};
+use crate::coverage::Coverage;
 use crate::plan;
 use crate::read::{self, ReadError};
 use crate::report::{RunReport, Summary, Verdict};
@@ -234,6 +235,7 @@ fn runs(
     streams: &mut Streams<'_>,
 ) -> Result<u8, CliError> {
     let schedule = Schedule::new(sources, seeds)?;
+    let required = args.require.as_deref().map(required).transpose()?;
     let at = |i: usize| schedule.job(i);
     let jobs = Jobs { count: schedule.total, at: &at };
     let mode = Mode { options: args.options(), check_determinism: args.check_determinism };
@@ -254,12 +256,22 @@ fn runs(
     if let Some(trouble) = trouble {
         return Err(trouble);
     }
+    if let Some(required) = required {
+        summary.missing = summary.coverage.missing(&required);
+    }
     if args.json {
         writeln!(streams.out, "{}", json(&summary))?;
-    } else if summary.runs > 1 {
+    } else if summary.runs > 1 || !summary.missing.is_empty() {
         streams.out.write_all(summary.text().as_bytes())?;
     }
-    Ok(if summary.failed == 0 { HELD } else { FAILED })
+    Ok(if summary.failed == 0 && summary.missing.is_empty() { HELD } else { FAILED })
+}
+
+/// The least counts that a file asks for.
+fn required(file: &Path) -> Result<Coverage, CliError> {
+    let text = std::fs::read_to_string(file).map_err(|e| e.to_string());
+    let counts = text.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
+    counts.map_err(|why| CliError::Usage(format!("{}: {why}", file.display())))
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {

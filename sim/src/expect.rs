@@ -176,13 +176,16 @@ impl Expectations {
     pub fn fact(&mut self, at: Time, fact: &Fact<'_>) {
         match fact {
             Fact::Status { instance, status, .. } => self.show(at, *instance, Some(**status)),
-            Fact::Died { instance } | Fact::Panicked { instance, .. } => self.show(at, *instance, None),
+            Fact::Died { instance } | Fact::Panicked { instance, .. } => {
+                self.show(at, *instance, None);
+                self.drop_statements(*instance);
+            }
+            Fact::Started { instance, .. } => self.drop_statements(*instance),
             Fact::Replied { instance, reply, .. } if serves(reply) => self.reply(at, *instance),
             Fact::Answered { reply: Reply::Committed { .. }, .. } => self.commit(at),
             Fact::Acted { step, .. } => self.acted(*step),
             Fact::StatementDone { instance, sql, result } => self.statement(*instance, sql, result),
-            Fact::Started { .. }
-            | Fact::Paused { .. }
+            Fact::Paused { .. }
             | Fact::Handling { .. }
             | Fact::Sent { .. }
             | Fact::Delivered { .. }
@@ -384,6 +387,17 @@ impl Expectations {
         watch.acted = true;
         if let Some((instance, text, _)) = &watch.statement {
             self.open_statements.entry((*instance, text.clone())).or_default().push(step);
+        }
+    }
+
+    /// Nobody answers what was asked of a process that is gone, or was not there; the next answer is for another one.
+    fn drop_statements(&mut self, instance: InstanceId) {
+        for ((on, _), open) in &mut self.open_statements {
+            if *on == instance {
+                for step in open.drain(..) {
+                    self.steps[step].unmet = Some("it did not end".into());
+                }
+            }
         }
     }
 

@@ -12,6 +12,7 @@ pub mod campaign;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod coverage;
 pub mod digest;
 pub mod disk;
 pub mod driver;

@@ -1,49 +1,47 @@
 //! Names that files use for things inside a run, and the nearest name to one that is misspelt.
 
+use dbm_core::message::Message;
+
 /// Kinds of frames between instances, as in triggers and traces.
-pub const FRAMES: &[&str] = &[
-    "hello",
-    "welcome",
-    "bye",
-    "ping",
-    "record",
-    "log_request",
-    "log_block",
-    "log_ack",
-    "expose",
-    "expose_ok",
-    "expose_refused",
-    "synced",
-    "synced_ok",
-    "armed",
-    "claim",
-    "claim_query",
-    "claim_granted",
-    "claim_refused",
-    "setting",
-    "setting_ok",
-    "setting_refused",
-    "page_request",
-    "page_reply",
-];
+pub const FRAMES: &[&str] = &{
+    let mut names = [""; Message::KINDS.len()];
+    let mut i = 0;
+    while i < names.len() {
+        names[i] = Message::KINDS[i].1;
+        i += 1;
+    }
+    names
+};
 
 /// Named steps of the protocol that an instance reports, for the trigger `reached`.
 pub const STEPS: &[&str] = &[
     "synced.begin",
-    "synced.durable",
+    "synchronized",
     "armed",
     "claim.durable",
+    "claim.recorded",
     "claim.granted",
     "claim.refused",
     "claim.renounced",
     "expose.sent",
     "exposed",
-    "failover.done",
+    "takeover",
+    "principal.ready",
+    "failover.begin",
+    "failover.ready",
+    "handover.bound",
+    "failover.abandoned",
+    "force.begin",
+    "force.claim",
+    "force.recorded",
+    "force.granted",
+    "suspended",
+    "resumed",
+    "session.ended",
     "undo.begin",
     "undo.pages",
     "undo.done",
     "lease.lost",
-    "serving",
 ];
 
 /// Files of a session on an instance's disk.

@@ -5,6 +5,9 @@
 
 mod chaos;
 mod draw;
+mod owner;
+
+pub use owner::TAIL as OWNER_TAIL;
 
 use crate::scenario::{Scenario, Step};
 use crate::time::Time;
@@ -69,15 +72,16 @@ mod tests {
     use crate::fault::Action;
     use crate::read;
     use crate::read::tests::small;
-    use crate::scenario::{Chaos, FaultClass, Trigger};
+    use crate::scenario::{Chaos, FaultClass, StatementWeights, Statements, Trigger};
     use crate::validate;
+    use dbm_core::control::{self, Statement};
     use std::collections::BTreeSet;
 
     fn chaotic() -> Scenario {
         let mut scenario = small();
         scenario.duration = Time::secs(60);
         let (from, until, every) = (Time::secs(5), Time::secs(40), Time::secs(2));
-        scenario.chaos = Some(Chaos { from, until, every, classes: Vec::new() });
+        scenario.chaos = Some(Chaos { from, until, every, classes: Vec::new(), statements: None });
         scenario.timeline = vec![
             Step { between: Some([Time::secs(30), Time::secs(50)]), ..step(Action::HealAll) },
             Step {
@@ -213,6 +217,74 @@ mod tests {
         }
         for s in resolve(&only, 1).timeline {
             assert!(matches!(s.action, Action::Pause(_) | Action::Unpause(_) | Action::HealAll), "{s:?}");
+        }
+    }
+
+    fn owned() -> Scenario {
+        let statements = Statements { every: Time::secs(2), weights: StatementWeights::default() };
+        let mut scenario = Scenario { timeline: Vec::new(), ..chaotic() };
+        if let Some(chaos) = &mut scenario.chaos {
+            chaos.statements = Some(statements);
+        }
+        scenario
+    }
+
+    fn said(plan: &Scenario) -> Vec<(Time, String, Statement)> {
+        let sql = |s: &Step| match &s.action {
+            Action::Sql { on, text, error: Some(-1) } => {
+                Some((s.at.expect("a time"), on.clone(), control::parse(text).expect("a statement")))
+            }
+            _ => None,
+        };
+        plan.timeline.iter().filter_map(sql).collect()
+    }
+
+    #[test]
+    fn an_owner_gives_every_statement_and_ends_with_what_brings_the_session_back() {
+        let mut seen = BTreeSet::new();
+        for seed in 0..100 {
+            let plan = resolve(&owned(), seed);
+            assert_eq!(validate::check(&plan), []);
+            assert!(
+                plan.timeline.iter().any(|s| s.at == Some(Time::secs(40)) && s.action == Action::HealAll)
+            );
+            for (at, on, statement) in said(&plan) {
+                let text = statement.to_string();
+                let option = text.split("SET ").nth(1).unwrap_or_default().replace("PARTNER ", "");
+                let word = option.split([' ', '=']).next().unwrap_or_default().to_owned();
+                let harmless = ["RESUME", "SAFETY FULL", "TIMEOUT 10", "WITNESS"];
+                assert!(at < Time::secs(40) || harmless.iter().any(|h| option.starts_with(h)), "{text}");
+                seen.insert((word, on));
+            }
+        }
+        for word in
+            ["FAILOVER", "FORCE_SERVICE_ALLOW_DATA_LOSS", "SUSPEND", "RESUME", "SAFETY", "TIMEOUT", "WITNESS"]
+        {
+            for on in ["A", "B"] {
+                assert!(seen.contains(&(word.into(), on.into())), "{word} on {on}");
+            }
+        }
+        assert!(
+            !seen.iter().any(|(word, _)| word == "OFF"),
+            "a session was removed although its weight is 0"
+        );
+    }
+
+    #[test]
+    fn an_owner_draws_from_a_stream_of_its_own() {
+        let mut other = owned();
+        if let Some(Chaos { statements: Some(statements), .. }) = &mut other.chaos {
+            statements.weights = StatementWeights { resume: 0, remove: 7, ..statements.weights };
+            statements.weights.force_service = 0;
+            statements.weights.failover = 0;
+        }
+        let without = Scenario { timeline: Vec::new(), ..chaotic() };
+        for seed in 0..20 {
+            let faults = |plan: Scenario| -> Vec<Step> {
+                let sql = |s: &Step| matches!(s.action, Action::Sql { .. });
+                plan.timeline.into_iter().filter(|s| !sql(s)).collect()
+            };
+            assert_eq!(faults(resolve(&other, seed)), faults(resolve(&without, seed)));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is told about a run: one record, the same for people and for machines. The order of fields is part of the
 //! format.
 
+use crate::coverage::Coverage;
 use crate::expect::Unmet;
 use crate::time::Time;
 use serde::Serialize;
@@ -52,7 +53,23 @@ pub struct Outcome {
     /// Longest time without an answer.
     pub downtime: Time,
     /// Confirmed transactions that are missing.
-    pub lost: Vec<u64>,
+    pub lost: Vec<Loss>,
+    /// Statements, transitions, events and role switches that were seen.
+    pub coverage: Coverage,
+}
+
+/// A confirmed transaction that a forced service has cost. [FO-65 … FO-68]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// Its number.
+    pub transaction: u64,
+    /// Who confirmed it.
+    pub by: String,
+    /// When.
+    pub confirmed_at: Time,
+    /// What state let it be lost: "exposed", "suspended", "synchronizing", "safety_off", "both_served"; "none" for a
+    /// transaction that should not be missing.
+    pub window: &'static str,
 }
 
 /// Did everything hold?
@@ -118,6 +135,10 @@ pub struct RunReport {
     pub downtime: Time,
     /// Confirmed transactions that are missing in the end.
     pub lost_transactions: Vec<u64>,
+    /// Each of them with the window in which a forced service may cost it.
+    pub losses: Vec<Loss>,
+    /// Statements and how they ended, transitions, numbered events, role switches.
+    pub coverage: Coverage,
     /// The command that runs this again; `null` when everything held.
     pub reproduce: Option<String>,
 }
@@ -144,6 +165,8 @@ impl RunReport {
             virtual_time: Time(0),
             downtime: Time(0),
             lost_transactions: Vec::new(),
+            losses: Vec::new(),
+            coverage: Coverage::default(),
             reproduce: None,
         }
     }
@@ -174,7 +197,9 @@ impl RunReport {
             events: outcome.events,
             virtual_time: outcome.end,
             downtime: outcome.downtime,
-            lost_transactions: outcome.lost.clone(),
+            lost_transactions: outcome.lost.iter().map(|loss| loss.transaction).collect(),
+            losses: outcome.lost.clone(),
+            coverage: outcome.coverage.clone(),
             ..RunReport::empty(scenario, file, seed)
         }
     }
@@ -222,7 +247,12 @@ impl RunReport {
         if !self.lost_transactions.is_empty() {
             let shown: Vec<String> = self.lost_transactions.iter().take(20).map(u64::to_string).collect();
             let more = if shown.len() < self.lost_transactions.len() { ", …" } else { "" };
-            line(format_args!("  lost transactions: {}{more}", shown.join(", ")));
+            let mut windows: BTreeMap<&str, u64> = BTreeMap::new();
+            self.losses.iter().for_each(|loss| *windows.entry(loss.window).or_default() += 1);
+            let windows: Vec<String> = windows.iter().map(|(window, n)| format!("{window} {n}")).collect();
+            let windows =
+                if windows.is_empty() { String::new() } else { format!(" ({})", windows.join(", ")) };
+            line(format_args!("  lost transactions{windows}: {}{more}", shown.join(", ")));
         }
         if let Some(command) = &self.reproduce {
             line(format_args!("{command}"));
@@ -260,6 +290,10 @@ pub struct Summary {
     pub committed: u64,
     /// Events of all runs.
     pub events: u64,
+    /// Statements, transitions, numbered events and role switches of all runs.
+    pub coverage: Coverage,
+    /// What was required to be seen and was not.
+    pub missing: Vec<String>,
     /// Invariants and "unmet" with the number of failed runs that name them.
     pub failures: BTreeMap<String, u64>,
     /// The command that runs the first failure again.
@@ -279,6 +313,8 @@ impl Default for Summary {
             faults_felt: BTreeMap::new(),
             committed: 0,
             events: 0,
+            coverage: Coverage::default(),
+            missing: Vec::new(),
             failures: BTreeMap::new(),
             first_failure: None,
         }
@@ -299,6 +335,7 @@ impl Summary {
         }
         self.committed += report.committed;
         self.events += report.events;
+        self.coverage.add(&report.coverage);
         match report.verdict {
             Verdict::Held => self.held += 1,
             Verdict::Failed => {
@@ -329,6 +366,10 @@ impl Summary {
             self.committed,
             self.events
         );
+        text.push_str(&self.coverage.text());
+        for missing in &self.missing {
+            text.push_str(&format!("  missing: {missing}\n"));
+        }
         for (name, runs) in &self.failures {
             text.push_str(&format!("  {name}: {}\n", count(*runs, "run")));
         }

@@ -2,7 +2,7 @@
 
 pub use crate::driver::Driver;
 use crate::driver::{self, RunOptions};
-use crate::report::{Outcome, Violation};
+use crate::report::{Loss, Outcome, Violation};
 use crate::scenario::{SafetyDecl, Scenario};
 use crate::world::SESSION;
 use dbm_core::bugs::Bug;
@@ -96,6 +96,16 @@ pub fn run(plan: &Scenario, options: &Options) -> Outcome {
         failed: verdict.stats.failed,
         failovers: verdict.stats.failovers,
         downtime: ran.downtime,
-        lost: Vec::new(),
+        lost: verdict
+            .losses
+            .iter()
+            .map(|loss| Loss {
+                transaction: loss.txn.0,
+                by: plan.instances.get(usize::from(loss.by.0)).map(|i| i.name.clone()).unwrap_or_default(),
+                confirmed_at: loss.confirmed_at,
+                window: loss.window.name(),
+            })
+            .collect(),
+        coverage: ran.coverage,
     }
 }

@@ -427,6 +427,58 @@ pub struct Chaos {
     /// Fault classes to draw from; empty: all.
     #[serde(default)]
     pub classes: Vec<FaultClass>,
+    /// Statements of an owner mixed in; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statements: Option<Statements>,
+}
+
+/// Random statements of an owner, sane and insane. When the faults are lifted, the owner spends fifteen seconds on
+/// bringing the session back: RESUME, SAFETY FULL, the time-out period and the witness of `session`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Statements {
+    /// Mean time between two moves of the owner; a move is a statement, or a few that belong together.
+    pub every: Time,
+    /// How often each kind of move is made, compared with the others.
+    #[serde(default)]
+    pub weights: StatementWeights,
+}
+
+/// How often each kind of an owner's moves is made, compared with the others; 0: never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatementWeights {
+    /// FAILOVER, sometimes with a fault in the middle of it.
+    pub failover: u16,
+    /// FORCE_SERVICE_ALLOW_DATA_LOSS, mostly after a partner was taken away, and RESUME some time later.
+    pub force_service: u16,
+    /// SUSPEND, and mostly RESUME some seconds later.
+    pub suspend: u16,
+    /// RESUME out of the blue.
+    pub resume: u16,
+    /// SAFETY OFF, and mostly FULL some seconds later.
+    pub safety: u16,
+    /// SET WITNESS: off, another instance, the same again, an address that is none.
+    pub witness: u16,
+    /// TIMEOUT with good and bad values.
+    pub timeout: u16,
+    /// SET PARTNER OFF: removes the session.
+    pub remove: u16,
+}
+
+impl Default for StatementWeights {
+    fn default() -> Self {
+        StatementWeights {
+            failover: 5,
+            force_service: 5,
+            suspend: 3,
+            resume: 1,
+            safety: 2,
+            witness: 2,
+            timeout: 2,
+            remove: 0,
+        }
+    }
 }
 
 /// Classes of random faults.

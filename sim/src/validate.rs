@@ -4,6 +4,7 @@
 mod steps;
 
 use crate::names::{self, CLIENTS};
+use crate::plan::OWNER_TAIL;
 use crate::scenario::{Condition, Expectation, FORMAT, Scenario, SessionDecl, Spread};
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -276,6 +277,24 @@ impl Checker<'_> {
             self.bad("chaos.every", format!("{} is too short; expected at least 10ms", chaos.every));
         } else if (chaos.until.0.saturating_sub(chaos.from.0)) / chaos.every.0 > STEPS_MAX as u64 / 4 {
             self.bad("chaos.every", format!("gives more than {} faults", STEPS_MAX / 4));
+        }
+        let Some(statements) = &chaos.statements else { return };
+        if statements.every < Time::millis(100) {
+            let what = format!("{} is too short; expected at least 100ms", statements.every);
+            self.bad("chaos.statements.every", what);
+        }
+        let w = statements.weights;
+        let all =
+            [w.failover, w.force_service, w.suspend, w.resume, w.safety, w.witness, w.timeout, w.remove];
+        if all.iter().all(|weight| *weight == 0) {
+            self.bad("chaos.statements.weights", "are all 0; expected at least one kind of statement");
+        }
+        let needed = chaos.until + OWNER_TAIL;
+        if needed > self.scenario.duration {
+            let what = format!(
+                "the owner needs {OWNER_TAIL} after `chaos.until`; expected `duration` of at least {needed}"
+            );
+            self.bad("chaos.statements", what);
         }
     }
 

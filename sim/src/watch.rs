@@ -1,5 +1,6 @@
-//! Everyone who watches a run: trace, digest, oracle, expectations. The world shows facts; nobody here changes it.
+//! Everyone who watches a run: trace, digest, oracle, expectations, coverage. The world shows facts; nobody here changes it.
 
+use crate::coverage::{self, Coverage};
 use crate::digest::Digest;
 use crate::expect::{Expectations, Unmet};
 use crate::node::Roster;
@@ -30,6 +31,7 @@ pub struct Watch {
     trace: Option<Trace>,
     oracle: Option<Oracle>,
     expectations: Expectations,
+    coverage: coverage::Watcher,
     roster: Arc<Roster>,
     window: Range<u64>,
     recorded: Vec<String>,
@@ -48,6 +50,8 @@ pub struct Watched {
     pub verdict: Option<Verdict>,
     /// Expectations that were not met.
     pub unmet: Vec<Unmet>,
+    /// What was seen, and how often.
+    pub coverage: Coverage,
     /// Longest time without an answer to any client.
     pub downtime: Time,
 }
@@ -66,6 +70,7 @@ impl Watch {
             trace: trace.then(|| Trace::new(roster.clone())),
             oracle: judge.then(|| Oracle::new(OracleSetup::new(plan))),
             expectations: Expectations::new(plan),
+            coverage: coverage::Watcher::default(),
             roster,
             window: record.unwrap_or(0..0),
             recorded: Vec::new(),
@@ -79,6 +84,7 @@ impl Watch {
             oracle.fact(at, fact);
         }
         self.expectations.fact(at, fact);
+        self.coverage.fact(fact);
         if let Some(trace) = &mut self.trace {
             trace.fact(at, fact);
         }
@@ -122,6 +128,7 @@ impl Watch {
             recorded: self.recorded,
             verdict,
             unmet: self.expectations.finish(at),
+            coverage: self.coverage.finish(),
             downtime,
         }
     }

@@ -408,6 +408,7 @@ impl World {
             findings,
             verdict: watched.verdict,
             unmet: watched.unmet,
+            coverage: watched.coverage,
             downtime: watched.downtime,
         }
     }

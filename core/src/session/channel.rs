@@ -79,6 +79,9 @@ pub struct Channel {
     echo: Option<Instant>,
     /// The peer waits for an echo that it has never had under this n: do not keep it waiting for the interval.
     prompt: bool,
+    /// A ping of the peer as principal of this n was answered with such haste: one that it sent before it took the role
+    /// over is worth nothing to it.
+    led: bool,
 }
 
 impl Channel {
@@ -96,6 +99,7 @@ impl Channel {
             gone: false,
             echo: None,
             prompt: false,
+            led: false,
         }
     }
 
@@ -125,6 +129,7 @@ impl Channel {
         self.other = None;
         self.echo = None;
         self.prompt = false;
+        self.led = false;
     }
 }
 
@@ -282,6 +287,11 @@ impl Common {
         self.pledges.push_back(Pledge { version, peer, channel, message });
     }
 
+    /// The session is not on its way to SYNCHRONIZED any more: a SYNCED that still waits for the disk is not said.
+    pub fn unsay_synced(&mut self) {
+        self.pledges.retain(|pledge| !matches!(pledge.message, Message::Synced { .. }));
+    }
+
     /// A slot write has completed: what waited for it is said, in order.
     pub fn written(&mut self, cx: &mut Cx<'_>) {
         self.keeper.written(cx.out);
@@ -303,6 +313,7 @@ impl Common {
             channel.gone = false;
             channel.echo = None;
             channel.prompt = false;
+            channel.led = false;
         }
         self.next_ping = now;
     }
@@ -400,7 +411,9 @@ impl Common {
         }
         let now = cx.now;
         let channel = self.channel_mut(peer).expect("found above");
-        channel.prompt |= channel.echo.is_none() && peer == owner;
+        let leads = peer == owner && state.is_some();
+        channel.prompt |= peer == owner && channel.echo.is_none() || leads && !channel.led;
+        channel.led |= leads;
         channel.heard = now;
         channel.echo = Some(sent);
         channel.other = other;

@@ -104,6 +104,8 @@ pub struct Mirror {
     pub handed_over: bool,
     /// The tail of a manual failover, to be hardened and answered. [OQ-9.2]
     pub tail: Option<Lsn>,
+    /// The principal has begun a manual failover, and not been seen to abandon it. [TR-12, TR-14]
+    pub failing_over: bool,
     /// Reconciliation with the principal's log.
     pub rejoin: Rejoin,
     /// What the principal said of its log at START of the channel at hand.
@@ -134,6 +136,7 @@ impl Mirror {
             switch: Switch::Automatic,
             handed_over: false,
             tail: None,
+            failing_over: false,
             rejoin: Rejoin::Idle,
             their_log: None,
             principal_state: None,
@@ -157,6 +160,7 @@ impl Mirror {
             self.principal_state = None;
             self.synchronized = false;
             self.tail = None;
+            self.failing_over = false;
             self.handed_over = false;
         } else {
             if !cx.bug(Bug::ArmedAcrossFlap) {

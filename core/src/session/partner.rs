@@ -12,7 +12,7 @@ use crate::record::{Keeper, Life};
 use crate::storage::{Copy, CopyEvent};
 use crate::transport::LinkLoss;
 use crate::types::{
-    Branch, InstanceId, Instant, MirroringState, Role, RoleSequence, SessionId, WitnessState,
+    Branch, InstanceId, Instant, Lsn, MirroringState, Role, RoleSequence, SessionId, WitnessState,
 };
 use crate::view::Status;
 use crate::wire::Header;
@@ -70,8 +70,17 @@ enum Switched {
 impl Partner {
     /// After a restart, with the copy recovered: principal again if the record names this instance, else mirror.
     /// [S-8, ST-27, ST-28]
-    pub fn open(cx: &mut Cx<'_>, session: SessionId, database: String, keeper: Keeper, copy: Copy) -> Self {
+    pub fn open(
+        cx: &mut Cx<'_>,
+        session: SessionId,
+        database: String,
+        mut keeper: Keeper,
+        copy: Copy,
+    ) -> Self {
         let me = cx.me();
+        if cx.bug(Bug::VolatileSuspend) {
+            keeper.pretend(|r| r.shared.suspended.value = false);
+        }
         let shared = keeper.record().shared;
         let life = keeper.record().life;
         let other = shared.partners.into_iter().find(|p| *p != me).expect("a session has two partners");
@@ -113,10 +122,24 @@ impl Partner {
     /// A link is in use: this side says its record, which starts the channel. [S-30, FO-40]
     pub fn link_up(&mut self, cx: &mut Cx<'_>, peer: InstanceId, id: ChannelId) {
         self.common.link_up(cx.now, peer, id);
-        self.say_record(cx, peer);
+        // A claimant has said nothing to the principal until its claim has ended one way or another: the roles do not
+        // agree before. [OQ-4.3, TR-17]
+        let claiming = matches!(&self.role, RoleData::Mirror(m) if m.claiming());
+        if peer != self.other || !claiming || cx.bug(Bug::ClaimantFollows) {
+            self.say_record(cx, peer);
+        }
     }
 
     fn say_record(&mut self, cx: &mut Cx<'_>, peer: InstanceId) {
+        let shared = self.common.shared();
+        if cx.bug(Bug::HandoverHiddenFromWitness)
+            && peer != self.other
+            && shared.owner == self.other
+            && shared.failover_lsn != Lsn::ZERO
+            && !shared.synchronized.value
+        {
+            return;
+        }
         // A principal's log has a position once its new branch is open.
         let open = match &self.role {
             RoleData::Principal(p) => p.stage == Stage::Ready,
@@ -159,15 +182,22 @@ impl Partner {
     /// A slot write of the record has completed.
     pub fn written(&mut self, cx: &mut Cx<'_>) {
         let was_switching = self.common.keeper.switching();
+        let was_suspended = self.common.keeper.durable_suspended();
         self.common.written(cx);
+        if was_suspended != self.common.keeper.durable_suspended() {
+            // Shown before anybody is answered on the strength of it.
+            self.show(cx);
+        }
         if was_switching && !self.common.keeper.switching() {
+            if cx.bug(Bug::ServesWhileHandingOver)
+                && matches!(self.role, RoleData::Principal(_))
+                && self.common.shared().owner == self.other
+            {
+                self.handed_over(cx);
+            }
             // Everybody connected hears of the new role sequence. [OQ-4.5]
-            let hidden = cx.bug(Bug::HandoverHiddenFromWitness)
-                && matches!(&self.role, RoleData::Mirror(m) if m.handed_over);
             for peer in self.peers() {
-                if peer == self.other || !hidden {
-                    self.say_record(cx, peer);
-                }
+                self.say_record(cx, peer);
             }
         }
         self.advance(cx);
@@ -215,6 +245,7 @@ impl Partner {
                 RoleData::Mirror(m) => {
                     if peer == self.other {
                         m.principal_state = state;
+                        m.failing_over &= state == Some(MirroringState::PendingFailover);
                     }
                 }
             },
@@ -254,7 +285,7 @@ impl Partner {
         if after.safety.value != before.safety.value
             && let RoleData::Principal(p) = &mut self.role
         {
-            p.safety_changed();
+            p.safety_changed(&mut self.common);
         }
         if after.suspended.value != before.suspended.value {
             self.suspension_changed(cx, after.suspended.value);
@@ -269,7 +300,7 @@ impl Partner {
         self.abandon_failover(cx, 1456);
         match &mut self.role {
             RoleData::Principal(p) => {
-                p.paused();
+                p.paused(&mut self.common);
             }
             RoleData::Mirror(m) => m.paused(cx),
         }
@@ -364,12 +395,14 @@ impl Partner {
                 if peer == owner && m.rejoin == Rejoin::Receiving =>
             {
                 m.tail = Some(end);
+                m.failing_over = true;
                 true
             }
             (RoleData::Mirror(m), Message::ClaimRefused { last_word, claimed })
                 if Some(peer) == witness && m.claiming() && claimed == header.n.max(claimed) =>
             {
                 if m.claim_refused(cx, &mut self.common, last_word) {
+                    self.say_record(cx, self.other);
                     self.force_refused(cx);
                 }
                 true
@@ -504,7 +537,9 @@ impl Partner {
         match (&mut self.role, &mut self.copy) {
             // Mirroring was removed, and nobody has recovered the copy. [ST-25]
             (RoleData::Mirror(_), Some(_)) if over => refuse(cx, conn, &event, 927),
-            (RoleData::Principal(p), Some(copy)) if !self.common.keeper.switching() => {
+            (RoleData::Principal(p), Some(copy))
+                if !self.common.keeper.switching() || cx.bug(Bug::ServesWhileHandingOver) =>
+            {
                 p.client(cx, &mut self.common, copy, conn, event);
             }
             (RoleData::Principal(_) | RoleData::Mirror(_), copy) => {
@@ -528,6 +563,8 @@ impl Partner {
             // What is left to redo is the new principal's first business.
             self.advance_copy(cx);
         }
+        // A SUSPEND is told before the "not synchronised" that comes of it. [TR-5]
+        self.advance_statement(cx);
         if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
             copy.pump(cx.out);
             p.advance(cx, &mut self.common, copy);

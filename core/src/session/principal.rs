@@ -110,6 +110,9 @@ pub struct Principal {
     /// One other instance has durably answered "not synchronised" since the last restart and the last SYNCED: commits
     /// need not wait for the mirror. Meaningful with a witness. [OQ-4.1]
     exposed: bool,
+    /// Commits stopped to wait for the mirror because of this version of the record, by SUSPEND or SAFETY: nobody is
+    /// answered without the mirror before it is durable. [P-1, OQ-1]
+    loosened: Version,
     /// The "not synchronised" that is being spread, and the channels it was sent on. Dials are counted by peer, so a
     /// channel's name means something only together with the peer's.
     expose: Option<Expose>,
@@ -165,6 +168,7 @@ impl Principal {
             unanswered: [0; 2],
             exposed: came == Came::Switched,
             expose: None,
+            loosened: Version::default(),
             sync: Sync::No,
             witness_synced: None,
             synced_sent: Vec::new(),
@@ -195,6 +199,9 @@ impl Principal {
 
     /// May commits be confirmed without the mirror? [S-64 … S-68, OQ-4.1]
     fn gate_open(&self, cx: &Cx<'_>, common: &Common) -> bool {
+        if !common.keeper.is_durable(self.loosened) {
+            return false;
+        }
         match common.shared().witness.value {
             WitnessSetting::Off => self.sync == Sync::No || common.shared().safety.value == Safety::Off,
             WitnessSetting::Set(_) | WitnessSetting::Leaving(_) => {
@@ -221,7 +228,7 @@ impl Principal {
         let witness = common.shared().witness.value;
         self.stage == Stage::Ready
             && self.handover.is_none()
-            && !common.keeper.switching()
+            && (!common.keeper.switching() || cx.bug(Bug::ServesWhileHandingOver))
             && quorum::may_serve(
                 witness,
                 valid(self.lease_until(common, 0)),
@@ -365,7 +372,7 @@ impl Principal {
 
     /// Whatever can go on goes on.
     pub fn advance(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
-        if common.keeper.switching() || self.stage != Stage::Ready {
+        if common.keeper.switching() && !cx.bug(Bug::ServesWhileHandingOver) || self.stage != Stage::Ready {
             return;
         }
         if common.connected(self.other) {
@@ -536,9 +543,11 @@ impl Principal {
     }
 
     /// SAFETY has become OFF or FULL: the way to SYNCHRONIZED starts anew. [S-74]
-    pub fn safety_changed(&mut self) {
+    pub fn safety_changed(&mut self, common: &mut Common) {
         self.sync = Sync::No;
         self.armed = None;
+        self.loosened = common.keeper.version();
+        common.unsay_synced();
     }
 
     /// Another witness: SYNCED has to be recorded there before the mirror is armed. [OQ-16]
@@ -550,8 +559,8 @@ impl Principal {
     }
 
     /// The session is SUSPENDED: no more log is sent, and the mirror is as good as away. [ST-1, ST-65]
-    pub fn paused(&mut self) {
-        self.safety_changed();
+    pub fn paused(&mut self, common: &mut Common) {
+        self.safety_changed(common);
         self.sending = None;
     }
 

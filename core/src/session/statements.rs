@@ -165,6 +165,10 @@ impl Partner {
                     if self.common.shared().suspended.value == suspend {
                         return done(cx);
                     }
+                    if matches!(&self.role, RoleData::Mirror(m) if m.failing_over) {
+                        // The role is about to come here; transient, retry.
+                        return Err(sql_error(1404));
+                    }
                     self.set_suspended(cx, suspend);
                     let setting = Setting::Suspended(self.common.shared().suspended);
                     self.wait_for_setting(cx, request, setting, now);
@@ -198,7 +202,7 @@ impl Partner {
         });
         self.period_changed(cx, before_s);
         if let RoleData::Principal(p) = &mut self.role {
-            p.safety_changed();
+            p.safety_changed(&mut self.common);
         }
     }
 
@@ -206,11 +210,7 @@ impl Partner {
     fn set_suspended(&mut self, cx: &mut Cx<'_>, value: bool) {
         let n = self.common.n();
         let before = *self.common.shared();
-        if cx.bug(Bug::VolatileSuspend) {
-            self.common.keeper.pretend(|r| r.shared.suspended.set(n, value));
-        } else {
-            self.common.keeper.change(cx.out, |r| r.shared.suspended.set(n, value));
-        }
+        self.common.keeper.change(cx.out, |r| r.shared.suspended.set(n, value));
         self.settings_changed(cx, &before);
     }
 

@@ -92,6 +92,9 @@ pub struct RunArgs {
     /// Directory for the plans of failed runs
     #[arg(long, value_name = "DIR")]
     pub save_plan: Option<PathBuf>,
+    /// What must be seen over all runs, as in `coverage` of the summary; what is missing fails the campaign
+    #[arg(long, value_name = "FILE")]
+    pub require: Option<PathBuf>,
     /// Threads; without it one per core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,

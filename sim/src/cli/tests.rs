@@ -115,6 +115,21 @@ fn output_is_the_same_for_any_number_of_threads() {
 }
 
 #[test]
+fn what_is_required_and_not_seen_fails_the_campaign() {
+    let folder = Folder::new();
+    let file = folder.put("small.json", SMALL);
+    let want = folder.put("want.json", r#"{"statements": {"FAILOVER accepted": 2}, "events": {"EV-7": 0}}"#);
+    let seen = dbmsim(&["run", &file, "--require", &want]);
+    assert_eq!(seen.status, FAILED);
+    assert!(seen.out.contains("missing: statements FAILOVER accepted: 0 of 2"), "{}", seen.out);
+    let none = folder.put("none.json", r#"{"transitions": {}}"#);
+    assert_eq!(dbmsim(&["run", &file, "--require", &none]).status, HELD);
+    let wrong = folder.put("wrong.json", r#"{"transition": {}}"#);
+    let seen = dbmsim(&["run", &file, "--require", &wrong]);
+    assert!(seen.status == WRONG_INPUT && seen.err.contains("unknown field `transition`"), "{}", seen.err);
+}
+
+#[test]
 fn with_json_the_trace_goes_to_the_other_stream() {
     let folder = Folder::new();
     let file = folder.put("small.json", SMALL);

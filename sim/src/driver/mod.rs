@@ -7,6 +7,7 @@
 mod madsim;
 mod plain;
 
+use crate::coverage::Coverage;
 use crate::expect::Unmet;
 use crate::node::{Crew, Product};
 use crate::oracle::Verdict;
@@ -105,6 +106,8 @@ pub struct Outcome {
     pub verdict: Option<Verdict>,
     /// Expectations of the plan that were not met.
     pub unmet: Vec<Unmet>,
+    /// Statements, transitions, events and role switches that were seen, and how often.
+    pub coverage: Coverage,
     /// Longest time without an answer to any client.
     pub downtime: Time,
 }

@@ -228,6 +228,25 @@ fn statements_end_as_the_file_says() {
 }
 
 #[test]
+fn a_statement_ends_with_its_process() {
+    let text = "ALTER DATABASE sales SET PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS";
+    let sql = |error: Value| json!({"sql": {"on": "B", "text": text, "error": error}});
+    let mut w = Watch::of(
+        json!({"timeline": [{"at": "1s", "do": sql(json!(-1))}, {"at": "5s", "do": sql(json!(1455))}, {"at": "9s", "do": sql(Value::Null)}]}),
+    );
+    w.0.fact(Time::secs(1), &Fact::Acted { step: 0, action: &Action::HealAll });
+    w = w.died(2, B);
+    w.0.fact(Time::secs(5), &Fact::Acted { step: 1, action: &Action::HealAll });
+    let refused = Err(SqlError { number: 1455, severity: 16, position: None });
+    w.0.fact(Time::secs(6), &Fact::StatementDone { instance: B, sql: text, result: &refused });
+    w.0.fact(Time::secs(9), &Fact::Acted { step: 2, action: &Action::HealAll });
+    w = w.died(10, B);
+    let unmet = w.unmet();
+    assert_eq!(unmet.len(), 1);
+    assert_eq!((unmet[0].path.as_str(), unmet[0].seen.as_str()), ("timeline[2]", "it did not end"));
+}
+
+#[test]
 fn an_instance_that_shows_nothing_meets_nothing() {
     let w = Watch::expecting(json!({"by": "30s", "after": "5s", "that": {"role": {"B": "mirror"}}}));
     w.show(1, B, Synchronized).died(2, B).not_met("B shows nothing");

@@ -13,6 +13,7 @@
 //! That somebody serves is judged only where a client asks: a refusal in such a world, or no successful answer at all
 //! for some seconds while clients keep asking there, is a violation.
 
+use super::parse::SeatView;
 use super::records::Records;
 use super::report::{Premise, Report};
 use super::world::{Change, World};
@@ -26,7 +27,6 @@ const ASKING_GAP: Time = Time::secs(2);
 pub(super) struct Availability {
     partners: [InstanceId; 2],
     witness: Option<InstanceId>,
-    safety: Safety,
     /// Principal, n, sequence: a mirror that must take over when only this principal is lost.
     armed: Option<(InstanceId, RoleSequence, u64)>,
     /// The judgement of the settled world, until something changes.
@@ -49,7 +49,6 @@ impl Availability {
         Availability {
             partners: setup.partners,
             witness: setup.witness,
-            safety: setup.safety,
             armed: None,
             duty: None,
             not_before: Time(0),
@@ -60,14 +59,18 @@ impl Availability {
     /// Before the world changes: was a mirror armed by then?
     pub(super) fn before_change(&mut self, at: Time, world: &World, records: &Records) {
         let Some(witness) = self.witness else { return };
-        if self.safety == Safety::Full && world.settled(at) && world.healthy() && !world.tried.safety {
+        if world.settled(at) && world.healthy() {
             let [a, b] = self.partners;
             let all = [a, b, witness].map(|i| records.current(i).copied());
             self.armed = None;
             if let [Some(x), Some(y), Some(z)] = all
-                && [x, y, z]
-                    .iter()
-                    .all(|r| !r.suspended && r.claim.is_none() && (r.n, r.owner) == (x.n, x.owner))
+                && [x, y, z].iter().all(|r| {
+                    !r.suspended
+                        && r.claim.is_none()
+                        && (r.n, r.owner) == (x.n, x.owner)
+                        && r.safety == Safety::Full
+                        && r.seat == SeatView::Set(witness)
+                })
                 && (x.synchronised, x.synchronised) == (y.synchronised, z.synchronised)
                 && let Some((true, n, sequence)) = x.synchronised
                 && n == x.n
@@ -81,6 +84,7 @@ impl Availability {
     pub(super) fn changed(&mut self, change: Change) {
         match change {
             Change::None => return,
+            Change::Statement => self.armed = None,
             Change::Loss(a, b) => {
                 let only = self.armed.is_some_and(|(p, _, _)| a == p || b == Some(p));
                 if !only {
@@ -112,23 +116,31 @@ impl Availability {
 
     fn judge(&self, at: Time, world: &World, records: &Records, report: &mut Report) -> Duty {
         let mut duty = Duty { server: None, idle: [false; 2], complained: false };
-        if world.tried.foreign || world.tried.witness || !world.guaranteed() {
+        if world.tried.foreign || !world.guaranteed() {
             return duty;
         }
         let [a, b] = self.partners;
         if let Some(newest) = records.newest() {
             let owner = newest.owner;
             let other = if owner == a { b } else { a };
-            let connected =
-                world.connected(owner, other) || self.witness.is_none_or(|w| world.connected(owner, w));
-            let knows = records.current(owner).is_some_and(|r| r.n == newest.n && r.owner == owner);
+            // Its own record says who may give it the right to serve. [OQ-16]
+            let own = records.current(owner);
+            let connected = world.connected(owner, other)
+                || match own.map(|r| r.seat) {
+                    Some(SeatView::Set(w)) => world.connected(owner, w),
+                    Some(SeatView::Off) => true,
+                    Some(SeatView::Leaving(_)) | None => false,
+                };
+            let knows = own.is_some_and(|r| r.n == newest.n && r.owner == owner);
             if world.alive(owner) && connected && knows {
                 duty.server = Some(owner);
             }
         }
         let Some(witness) = self.witness else { return duty };
         for (idle, me, other) in [(0, a, b), (1, b, a)] {
-            duty.idle[idle] = world.alive(me) && !world.connected(me, other) && !world.connected(me, witness);
+            let bound = records.both(me, |r| r.seat == SeatView::Set(witness)) == Some(true);
+            duty.idle[idle] =
+                bound && world.alive(me) && !world.connected(me, other) && !world.connected(me, witness);
             if duty.idle[idle] {
                 report.held(Premise::IsolatedMustNotServe);
             }

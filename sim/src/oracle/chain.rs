@@ -13,7 +13,7 @@ use super::parse::{self, BlockAt, BlockView, LogRecord};
 use super::report::{Premise, Report};
 use crate::time::Time;
 use dbm_core::io::SECTOR_BYTES;
-use dbm_core::types::{Branch, Key, Lsn, TxnId};
+use dbm_core::types::{Branch, InstanceId, Key, Lsn, TxnId};
 use std::collections::BTreeMap;
 
 /// A block in the tree.
@@ -92,6 +92,17 @@ pub(super) struct Chain {
     versions: BTreeMap<u32, Vec<Version>>,
     bytes: Vec<u8>,
     copies: Vec<LogCopy>,
+    cuts: Vec<Cut>,
+}
+
+/// A copy's log was cut back and goes on elsewhere: seen when the first block after the cut is durable.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    pub(super) copy: InstanceId,
+    /// Where the log ended before.
+    pub(super) old: NodeId,
+    /// The last block that was kept.
+    pub(super) kept: NodeId,
 }
 
 /// Kept aside or torn at most so many on one copy; more is not the work of a crash.
@@ -108,7 +119,13 @@ impl Chain {
             versions: BTreeMap::new(),
             bytes: Vec::new(),
             copies: vec![LogCopy::default(); instances],
+            cuts: Vec::new(),
         }
+    }
+
+    /// The cuts seen since the last call.
+    pub(super) fn take_cuts(&mut self) -> Vec<Cut> {
+        std::mem::take(&mut self.cuts)
     }
 
     /// The block.
@@ -311,6 +328,9 @@ impl Chain {
                 return false;
             }
             report.held(Premise::LogForked);
+            if let Some(old) = end {
+                self.cuts.push(Cut { copy: InstanceId(copy as u8), old, kept: parent });
+            }
         }
         report.held(Premise::BlockChained);
         self.copies[copy].end = Some(id);

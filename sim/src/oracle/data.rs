@@ -105,11 +105,22 @@ struct Certificate {
     branches: Vec<(Branch, Lsn)>,
 }
 
-/// Judges the whole history at the end of the run, against the log that ends with `tip`.
+/// A log to judge by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fork {
+    /// Its last block.
+    pub(super) tip: Option<NodeId>,
+    /// Rows below this key are accounts.
+    pub(super) accounts: u32,
+    /// There is no other. After a forced service there may be: then a reader whose mark is not on this log is judged on
+    /// its own fork.
+    pub(super) only_log: bool,
+}
+
+/// Judges the whole history at the end of the run, against one log.
 pub(super) fn finish(
     end: Time,
-    accounts: u32,
-    tip: Option<NodeId>,
+    Fork { tip, accounts, only_log }: Fork,
     history: &History,
     chain: &Chain,
     logs: &Logs,
@@ -117,7 +128,7 @@ pub(super) fn finish(
 ) {
     let certificate = certify(tip, chain);
     let finals = finals(tip, chain);
-    let mut readers = place_readers(history, &certificate);
+    let mut readers = place_readers(history, &certificate, only_log);
     readers.sort_by_key(|(place, _, _)| *place);
     let mut readers = readers.into_iter().peekable();
     let mut floating: Vec<(&Txn, usize, usize)> = Vec::new();
@@ -190,7 +201,11 @@ fn finals(tip: Option<NodeId>, chain: &Chain) -> BTreeMap<(TxnId, u32), Version>
 }
 
 /// Where each confirmed read-only transaction may stand: from, up to.
-fn place_readers<'a>(history: &'a History, certificate: &Certificate) -> Vec<(usize, usize, &'a Txn)> {
+fn place_readers<'a>(
+    history: &'a History,
+    certificate: &Certificate,
+    only_log: bool,
+) -> Vec<(usize, usize, &'a Txn)> {
     let order = &certificate.order;
     let mut readers = Vec::new();
     for txn in history.txns().iter().filter(|t| !t.writes) {
@@ -204,6 +219,9 @@ fn place_readers<'a>(history: &'a History, certificate: &Certificate) -> Vec<(us
         if on_path {
             let place = order.partition_point(|(b, lsn, _)| (*b, *lsn) < (branch, at));
             readers.push((place, place, txn));
+            continue;
+        }
+        if !only_log {
             continue;
         }
         // Behind everything confirmed before it began, before everything begun after it was confirmed.

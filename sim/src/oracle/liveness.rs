@@ -7,6 +7,7 @@
 
 use super::OracleSetup;
 use super::chain::Chain;
+use super::records::Records;
 use super::report::{Premise, Report};
 use super::states::States;
 use super::world::World;
@@ -66,13 +67,14 @@ impl Liveness {
         &self,
         end: Time,
         world: &World,
+        records: &Records,
         states: &States,
         chain: &Chain,
         report: &mut Report,
     ) {
-        let tried = &world.tried;
-        let quiet = world.last_change() + world.gain_bound() + CATCH_UP + WINDOW;
-        if !world.healthy() || end < quiet || tried.foreign || tried.witness {
+        let settled = (world.last_change() + world.gain_bound()).max(world.last_statement() + world.slack());
+        let quiet = settled + CATCH_UP + WINDOW;
+        if !world.healthy() || end < quiet || world.tried.foreign {
             return;
         }
         report.held(Premise::EndJudged);
@@ -95,10 +97,11 @@ impl Liveness {
             }
         }
         // A suspended session stays as it is until RESUME. [INV-9]
-        if tried.suspend || tried.force.is_some() {
+        let newest = records.newest();
+        if newest.is_some_and(|r| r.suspended) {
             return;
         }
-        if self.safety == Safety::Full && !tried.safety {
+        if newest.map_or(self.safety, |r| r.safety) == Safety::Full {
             self.judge_states(end, states, report);
         }
         let principal = recent.first().copied().or_else(|| {

@@ -63,12 +63,10 @@ impl Logs {
     }
 
     /// Bytes of the data file became durable. Pages written in part are skipped: the double-write file protects them.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one fact and the models it is judged by")]
     pub(super) fn pages_durable(
         &self,
         at: Time,
-        copy: InstanceId,
-        peer: InstanceId,
+        OfCopy { copy, peer, kept }: OfCopy,
         offset: u64,
         bytes: &[u8],
         chain: &Chain,
@@ -84,6 +82,14 @@ impl Logs {
             }
             report.held(Premise::PageJudged);
             let own = self.differs(&page, chain.end(copy.0.into()), chain);
+            if own.is_some() && kept {
+                report.fire("logs", "FO-64", at, || {
+                    format!(
+                        "page {} of the old fork on instance {} was replaced before RESUME",
+                        page.page, copy.0
+                    )
+                });
+            }
             if let Some(what) = own
                 && self.differs(&page, chain.end(peer.0.into()), chain).is_some()
             {
@@ -122,6 +128,16 @@ impl Logs {
         }
         None
     }
+}
+
+/// Whose pages.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfCopy {
+    pub(super) copy: InstanceId,
+    /// The other partner.
+    pub(super) peer: InstanceId,
+    /// The copy is off the fork and not resumed: nothing of it may be touched. [FO-64]
+    pub(super) kept: bool,
 }
 
 /// How a page differs from the log.

@@ -5,7 +5,7 @@
 //! not a decision of the protocol, and comes in through [`Decoders`].
 
 use dbm_core::io::SECTOR_BYTES;
-use dbm_core::message::{ByeReason, Message};
+use dbm_core::message::{ByeReason, Message, Stamp, WitnessSetting};
 use dbm_core::types::{Branch, InstanceId, Key, Lsn, RoleSequence, Safety, TxnId};
 
 /// Bytes of a block's header.
@@ -239,6 +239,18 @@ pub enum FrameView {
         /// Its (n, sequence).
         word: (RoleSequence, u64),
     },
+    /// FAILOVER_READY: the sender has hardened the tail of a failover. [OQ-9.2]
+    Ready {
+        /// Role sequence of the sender.
+        n: RoleSequence,
+    },
+    /// A role record.
+    Record {
+        /// Its n.
+        n: RoleSequence,
+        /// The owner of that n.
+        owner: InstanceId,
+    },
     /// BYE that counts as a definite loss: the principal ended its service, or its database failed. [OQ-3.4]
     Farewell,
     /// Anything else.
@@ -258,10 +270,40 @@ pub struct RecordView {
     pub synchronised: Option<(bool, RoleSequence, u64)>,
     /// The suspended flag.
     pub suspended: bool,
+    /// The pair (n, sequence) under which it was set.
+    pub suspended_at: (RoleSequence, u64),
     /// SAFETY.
     pub safety: Safety,
+    /// The pair (n, sequence) under which it was set.
+    pub safety_at: (RoleSequence, u64),
+    /// WITNESS.
+    pub seat: SeatView,
+    /// The pair (n, sequence) under which it was set.
+    pub seat_at: (RoleSequence, u64),
     /// The n an open claim asks for.
     pub claim: Option<RoleSequence>,
+    /// The copy is not on the session's current fork. [OQ-7]
+    pub off_fork: bool,
+    /// An undo of the copy is in progress. [OQ-21]
+    pub undo: bool,
+}
+
+impl RecordView {
+    /// The quorum rule binds its instance: a witness is named, counting or not. [INV-7, OQ-16]
+    pub fn needs_quorum(&self) -> bool {
+        self.seat != SeatView::Off
+    }
+}
+
+/// The WITNESS setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeatView {
+    /// None: no quorum rule.
+    Off,
+    /// This instance.
+    Set(InstanceId),
+    /// This instance until it, or the partner, knows of its removal: the rule binds, it does not count. [OQ-16]
+    Leaving(InstanceId),
 }
 
 /// How frames and session records are decoded. Both are on the hot path: a decoder looks at the kind first and returns
@@ -285,11 +327,14 @@ impl Default for Decoders {
 /// Decodes a frame by the types of the wire format; log blocks and pages are passed over unread.
 pub fn frame(bytes: &[u8]) -> Option<FrameView> {
     let kind = dbm_core::message::kind_name(dbm_core::wire::peek(bytes)?.kind)?;
-    if !matches!(kind, "ping" | "log_ack" | "armed" | "bye" | "expose_ok" | "synced_ok") {
-        return Some(FrameView::Other);
+    match kind {
+        "ping" | "log_ack" | "armed" | "bye" | "expose_ok" | "synced_ok" | "record" => {}
+        "failover_ready" => return said_under(bytes).map(|n| FrameView::Ready { n }),
+        _ => return Some(FrameView::Other),
     }
     let (header, message) = dbm_core::wire::decode(bytes).ok()?;
     Some(match message {
+        Message::Record { record, .. } => FrameView::Record { n: record.n, owner: record.owner },
         Message::Ping { sent, echo, .. } => {
             FrameView::Ping { n: header.n, stamp: sent.0, echo: echo.map(|e| e.0) }
         }
@@ -312,14 +357,25 @@ pub fn said_under(bytes: &[u8]) -> Option<RoleSequence> {
 pub fn record(slot: &[u8]) -> Option<RecordView> {
     let (serial, record) = dbm_core::record::decode_slot(slot)?;
     let synchronized = record.shared.synchronized;
+    let pair = |stamp: Stamp| (stamp.n, u64::from(stamp.sequence));
     Some(RecordView {
         serial,
         n: record.shared.n,
         owner: record.shared.owner,
         synchronised: Some((synchronized.value, synchronized.stamp.n, synchronized.stamp.sequence.into())),
         suspended: record.shared.suspended.value,
+        suspended_at: pair(record.shared.suspended.stamp),
         safety: record.shared.safety.value,
+        safety_at: pair(record.shared.safety.stamp),
+        seat: match record.shared.witness.value {
+            WitnessSetting::Off => SeatView::Off,
+            WitnessSetting::Set(id) => SeatView::Set(id),
+            WitnessSetting::Leaving(id) => SeatView::Leaving(id),
+        },
+        seat_at: pair(record.shared.witness.stamp),
         claim: record.claim,
+        off_fork: record.off_fork,
+        undo: record.undo.is_some(),
     })
 }
 

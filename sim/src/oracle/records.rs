@@ -20,6 +20,8 @@ pub(super) struct Records {
 struct OfInstance {
     image: Vec<u8>,
     current: Option<RecordView>,
+    /// The newest one that this life of the process has begun to write: it binds already. [P-1]
+    issued: Option<RecordView>,
     owned: Vec<RoleSequence>,
     synchronised: Vec<RoleSequence>,
 }
@@ -32,6 +34,32 @@ impl Records {
     /// The newest durable record.
     pub(super) fn current(&self, instance: InstanceId) -> Option<&RecordView> {
         self.of.get(usize::from(instance.0))?.current.as_ref()
+    }
+
+    /// The newest record that binds an instance: the one it has begun to write, or the durable one.
+    pub(super) fn bound(&self, instance: InstanceId) -> Option<&RecordView> {
+        let of = self.of.get(usize::from(instance.0))?;
+        of.issued.as_ref().or(of.current.as_ref())
+    }
+
+    /// Does `holds` hold for what is durable on an instance and for what binds it? `None`: it has no record.
+    pub(super) fn both(&self, instance: InstanceId, holds: impl Fn(&RecordView) -> bool) -> Option<bool> {
+        let durable = self.current(instance)?;
+        Some(holds(durable) && self.bound(instance).is_none_or(holds))
+    }
+
+    /// An instance begins to write a record.
+    pub(super) fn issued(&mut self, instance: InstanceId, record: RecordView) {
+        if let Some(of) = self.of.get_mut(usize::from(instance.0)) {
+            of.issued = Some(record);
+        }
+    }
+
+    /// A process ends; what it had begun to write binds nobody any more.
+    pub(super) fn gone(&mut self, instance: InstanceId) {
+        if let Some(of) = self.of.get_mut(usize::from(instance.0)) {
+            of.issued = None;
+        }
     }
 
     /// The highest n in any durable record, with its owner.

@@ -4,6 +4,7 @@
 //! a zero stays visible in the verdict.
 
 use crate::time::Time;
+use dbm_core::types::{InstanceId, TxnId};
 
 /// A rule that a run broke.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,50 @@ pub struct Stats {
     pub blocks: u64,
 }
 
+/// What lets a forced service cost a confirmed transaction. [FO-65, FO-67, FO-68]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// Confirmed while the mirror was lost.
+    Exposed,
+    /// Confirmed while the session was suspended.
+    Suspended,
+    /// Confirmed before the mirror had caught up.
+    Synchronizing,
+    /// Confirmed with SAFETY OFF.
+    SafetyOff,
+    /// Confirmed after the force, by the old principal that did not know of it.
+    BothServed,
+    /// None: it must not be missing.
+    None,
+}
+
+impl Window {
+    /// Its name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Window::Exposed => "exposed",
+            Window::Suspended => "suspended",
+            Window::Synchronizing => "synchronizing",
+            Window::SafetyOff => "safety_off",
+            Window::BothServed => "both_served",
+            Window::None => "none",
+        }
+    }
+}
+
+/// A confirmed transaction that the surviving log does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Which.
+    pub txn: TxnId,
+    /// Who confirmed it.
+    pub by: InstanceId,
+    /// When.
+    pub confirmed_at: Time,
+    /// Why it may be missing.
+    pub window: Window,
+}
+
 /// The outcome of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
@@ -52,6 +97,8 @@ pub struct Verdict {
     pub premises: Vec<(&'static str, &'static str, u64)>,
     /// Figures.
     pub stats: Stats,
+    /// What is missing at the end.
+    pub losses: Vec<Loss>,
 }
 
 impl Verdict {
@@ -87,6 +134,10 @@ premises! {
     ServerTookOver = "durability", "an instance began to serve under a new n or life";
     ExposureJudged = "durability", "a commit was confirmed that the other copy lacks";
     FinalJudged = "durability", "a confirmed commit was looked up at the end";
+    LineageBegan = "durability", "a forced principal began to serve";
+    OldLogCut = "durability", "a copy off the fork dropped its old log, or undid a dead branch";
+    ConfirmedCut = "durability", "a confirmed commit was dropped from a copy";
+    LossJudged = "durability", "a confirmed commit was lost by a force in its window";
     RollbackJudged = "durability", "a rolled back transaction was looked up at the end";
     ReplyOrdered = "roles", "a successful reply under a known n";
     LeaseJudged = "roles", "a reply that needs a lease";
@@ -94,12 +145,20 @@ premises! {
     FrameJudged = "records", "a frame left an instance whose record is known";
     GrantJudged = "roles", "the witness granted an automatic take-over";
     ForcedGrantJudged = "roles", "the witness granted a forced take-over";
+    BoundJudged = "switches", "a successful reply was compared with the record that binds its instance";
+    HandOverJudged = "switches", "a principal handed its role over";
+    ForceJudged = "switches", "a role sequence was made by force";
+    FlagJudged = "switches", "the suspended flag changed in a record";
     WriterPlaced = "data", "a confirmed writer's values were compared";
     ReaderPlaced = "data", "a confirmed reader's values were compared";
     UnknownPlaced = "data", "a transaction of unknown outcome was found in the log";
     SumJudged = "data", "the sum of all accounts was compared";
+    ForkJudged = "data", "a fork beside the surviving one was judged on its own";
     TransitionJudged = "states", "a change of role or state was told";
     StatusJudged = "states", "a view was compared with the durable record";
+    CauseJudged = "states", "a suspension, failover or role switch that was told was compared with its cause";
+    EventJudged = "events", "a numbered event was compared with what happened";
+    EventDemanded = "events", "something happened that demands a numbered event";
     OwnerMustServe = "availability", "a settled world in which the owner must serve was tried by a client";
     MirrorMustTakeOver = "availability", "a settled world in which the mirror must have taken over";
     IsolatedMustNotServe = "availability", "a settled world with an isolated partner was passed";
@@ -116,11 +175,19 @@ pub(super) struct Report {
     held: [u64; NAMES.len()],
     /// Figures of the run.
     pub(super) stats: Stats,
+    /// What is missing at the end.
+    pub(super) losses: Vec<Loss>,
 }
 
 impl Report {
     pub(super) fn new() -> Self {
-        Report { violations: Vec::new(), dropped: 0, held: [0; NAMES.len()], stats: Stats::default() }
+        Report {
+            violations: Vec::new(),
+            dropped: 0,
+            held: [0; NAMES.len()],
+            stats: Stats::default(),
+            losses: Vec::new(),
+        }
     }
 
     /// A premise held.
@@ -154,6 +221,12 @@ impl Report {
 
     pub(super) fn verdict(self) -> Verdict {
         let premises = NAMES.iter().zip(self.held).map(|(&(i, p), count)| (i, p, count)).collect();
-        Verdict { violations: self.violations, dropped: self.dropped, premises, stats: self.stats }
+        Verdict {
+            violations: self.violations,
+            dropped: self.dropped,
+            premises,
+            stats: self.stats,
+            losses: self.losses,
+        }
     }
 }

@@ -14,9 +14,10 @@
 //! Pings that reach a paused process wait for it; they are not counted as heard.
 
 use super::chain::{Chain, NodeId};
-use super::parse::{FrameView, RecordView};
+use super::parse::{FrameView, RecordView, SeatView};
 use super::records::Records;
 use super::report::{Premise, Report};
+use super::switches::Switches;
 use super::world::World;
 use crate::time::Time;
 use dbm_core::io::{LinkDownCause, LinkId};
@@ -29,8 +30,8 @@ const ROUNDING: u64 = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Roles {
     instances: usize,
+    partners: [InstanceId; 2],
     witness: Option<InstanceId>,
-    safety: Safety,
     drift_ppm: u64,
     ping_interval: Time,
     newest: Option<(RoleSequence, InstanceId)>,
@@ -79,8 +80,8 @@ impl Roles {
         let drift_ppm = u64::from(setup.drift_ppm);
         Roles {
             instances: n,
+            partners: setup.partners,
             witness: setup.witness,
-            safety: setup.safety,
             drift_ppm,
             ping_interval: setup.ping_interval,
             newest: None,
@@ -138,7 +139,11 @@ impl Roles {
                 self.armed_seen = true;
                 self.pair(from, to).armed = Some(at);
             }
-            FrameView::LogAck { .. } | FrameView::Noted { .. } | FrameView::Other => {}
+            FrameView::LogAck { .. }
+            | FrameView::Noted { .. }
+            | FrameView::Ready { .. }
+            | FrameView::Record { .. }
+            | FrameView::Other => {}
         }
     }
 
@@ -172,13 +177,16 @@ impl Roles {
         }
     }
 
-    /// A successful answer leaves. [INV-1, INV-3, INV-7]
+    /// A successful answer leaves. [INV-1, INV-3, INV-7, INV-13]
+    #[expect(clippy::too_many_arguments, reason = "one answer and the models it is judged by")]
     pub(super) fn serves(
         &mut self,
         at: Time,
         by: InstanceId,
         n: RoleSequence,
         world: &World,
+        records: &Records,
+        switches: &Switches,
         report: &mut Report,
     ) {
         if let Some(&first) = self.repliers.get(&n) {
@@ -191,12 +199,13 @@ impl Roles {
         } else {
             self.repliers.insert(n, by);
         }
+        // The quorum rule binds from the record that sets a witness to the one that removes it. [OQ-16]
+        let quorum = records.both(by, RecordView::needs_quorum).unwrap_or(self.witness.is_some());
+        let alone = quorum && !world.tried.foreign && world.guaranteed();
         // Without a witness both may serve after a forced service. [INV-13]
-        let settings_known = !world.tried.witness && !world.tried.foreign;
-        let alone = self.witness.is_some() && settings_known && world.guaranteed();
         if let Some((newest, server)) = self.newest
             && n < newest
-            && (alone || world.tried.force.is_none())
+            && (alone || !switches.forced_between(n, newest))
         {
             report.fire("roles", "INV-1", at, || {
                 format!(
@@ -258,11 +267,14 @@ impl Roles {
         {
             let lost = self.lost(at, instance, old.owner, old.n, world);
             let since = self.see(old.owner, instance).armed.filter(|a| *a >= world.started_at(instance));
-            let broken = self.witness.and_then(|w| self.see(instance, w).broken);
+            let broken = match new.seat {
+                SeatView::Set(w) | SeatView::Leaving(w) => self.see(instance, w).broken,
+                SeatView::Off => None,
+            };
             let armed = since.is_some_and(|since| broken.is_none_or(|broken| broken < since));
             self.claims[usize::from(instance.0)] = Some(Claim { n, lost, armed, at });
         }
-        if Some(instance) == self.witness && new.n > old.n && new.owner != old.owner {
+        if !self.partners.contains(&instance) && new.n > old.n && new.owner != old.owner {
             let lost = self.lost(at, instance, old.owner, old.n, world);
             self.grant = Some(Claim { n: new.n, lost, armed: true, at });
         }
@@ -293,15 +305,16 @@ impl Roles {
                 )
             });
         }
-        let (Some(witness), Some(before)) = (self.witness, before) else { return };
-        if cx.world.tried.witness || cx.world.tried.foreign {
+        let Some(before) = before else { return };
+        if cx.world.tried.foreign {
             return;
         }
-        if instance == witness && now.n > before.n && now.owner != before.owner {
-            self.judge_grant(cx, witness, before, now);
+        let partner = self.partners.contains(&instance);
+        if !partner && now.n > before.n && now.owner != before.owner {
+            self.judge_grant(cx, instance, before, now);
         }
-        // Two of three: nobody becomes owner by its own record alone.
-        if instance != witness && now.n > before.n && now.owner == instance {
+        // Two of three: with a witness nobody becomes owner by its own record alone.
+        if partner && now.n > before.n && now.owner == instance && before.needs_quorum() {
             let mut others = (0..self.instances as u8).map(InstanceId).filter(|i| *i != instance);
             if !others.any(|i| cx.records.current(i).is_some_and(|r| r.n == now.n && r.owner == instance)) {
                 cx.report.fire("roles", "P-2", at, || {
@@ -322,7 +335,7 @@ impl Roles {
         if handed_over || other.n >= now.n {
             return;
         }
-        let forced = cx.world.tried.force.is_some();
+        let forced = now.suspended && now.suspended_at.0 == now.n;
         let mut wrong: Vec<(&'static str, &'static str)> = Vec::new();
         let grant = self.grant.filter(|g| g.n == now.n);
         let claim = self.claims[usize::from(new.0)].filter(|c| c.n == now.n && other.claim == Some(now.n));
@@ -341,7 +354,7 @@ impl Roles {
             cx.report.held(Premise::ForcedGrantJudged);
         } else {
             cx.report.held(Premise::GrantJudged);
-            if self.safety != Safety::Full && !cx.world.tried.safety {
+            if before.safety != Safety::Full || other.safety != Safety::Full {
                 wrong.push(("FO-11", "SAFETY is not FULL"));
             }
             let word = before.synchronised;
@@ -395,7 +408,7 @@ pub(super) struct RecordCx<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testkit::{A, B, Bench, C0, W, armed, ping, record};
+    use super::super::testkit::{A, B, Bench, C0, W, armed, ping, ready, record};
     use crate::observe::Fact;
     use dbm_core::io::{LinkDownCause, LinkId, Reply};
     use dbm_core::types::RoleSequence;
@@ -498,7 +511,7 @@ mod tests {
     fn an_owner_by_its_own_word_is_found() {
         let mut bench = Bench::synchronised();
         bench.record(B, record(2, 2, B, false, 1, 0));
-        assert_eq!(bench.rules(), [("roles", "P-2")]);
+        assert!(bench.rules().contains(&("roles", "P-2")));
     }
 
     /// [OQ-9]
@@ -506,6 +519,8 @@ mod tests {
     fn a_hand_over_needs_no_loss() {
         let mut bench = Bench::synchronised();
         bench.lease(A, W, 1);
+        bench.statement(A, "PARTNER FAILOVER", None);
+        bench.deliver(B, A, &ready(1));
         bench.record(A, record(2, 2, B, false, 1, 0));
         bench.record(B, record(2, 2, B, false, 1, 0));
         bench.record(W, record(2, 2, B, false, 1, 0));

@@ -1,13 +1,15 @@
 //! States and views: only permitted transitions, and what is shown has been durable. [TR-1 … TR-25, P-1]
 //!
 //! Notices are claims; they are judged, not believed. A transition is judged by the table of `docs/spec/states.md`
-//! section 4; causes are judged as far as they are known: SUSPENDED, PENDING_FAILOVER and a principal under SAFETY OFF
-//! need a statement that was at least tried. A role is shown as PRINCIPAL only for an n of which the instance's own
+//! section 4, and its cause by facts: the durable record of the instance, the statements it was given, and how the role
+//! sequence came about. A role is shown as PRINCIPAL only for an n of which the instance's own
 //! durable record has named it owner, and no n is shown that was not durable.
 
+use super::parse::RecordView;
 use super::records::Records;
 use super::report::{Premise, Report};
-use super::world::World;
+use super::statements::{Kind, Statements};
+use super::switches::{Origin, Switches};
 use crate::time::Time;
 use dbm_core::types::MirroringState::{
     Disconnected, PendingFailover, Suspended, Synchronized, Synchronizing,
@@ -16,20 +18,34 @@ use dbm_core::types::Role::{Mirror, Principal};
 use dbm_core::types::{InstanceId, MirroringState, Role, RoleSequence, Safety};
 use dbm_core::view::Status;
 
-type Shown = (Role, MirroringState);
+/// What an instance shows.
+pub(super) type Shown = (Role, MirroringState);
+
+/// Longest time that a statement may be under way.
+const STATEMENT_LENGTH: Time = Time::secs(15);
 
 #[derive(Clone, Debug)]
 pub(super) struct States {
-    safety: Safety,
     /// Without a witness nobody needs a record of being synchronised. [OQ-4.1]
     witness: bool,
     shown: Vec<Option<(Shown, RoleSequence)>>,
     status: Vec<Option<Status>>,
+    synchronized_since: Vec<Time>,
 }
 
 impl States {
-    pub(super) fn new(instances: usize, safety: Safety, witness: bool) -> Self {
-        States { safety, witness, shown: vec![None; instances], status: vec![None; instances] }
+    pub(super) fn new(instances: usize, witness: bool) -> Self {
+        States {
+            witness,
+            shown: vec![None; instances],
+            status: vec![None; instances],
+            synchronized_since: vec![Time(0); instances],
+        }
+    }
+
+    /// The role and state that an instance has told last.
+    pub(super) fn shown(&self, instance: InstanceId) -> Option<Shown> {
+        self.shown.get(usize::from(instance.0))?.map(|(shown, _)| shown)
     }
 
     /// The newest view of an instance.
@@ -46,15 +62,13 @@ impl States {
     }
 
     /// An instance tells a change of its role or state.
-    #[expect(clippy::too_many_arguments, reason = "the fields of one notice")]
     pub(super) fn told(
         &mut self,
         at: Time,
         instance: InstanceId,
-        from: Option<Shown>,
-        to: Shown,
+        (from, to): (Option<Shown>, Shown),
         n: RoleSequence,
-        world: &World,
+        cx: &Causes<'_>,
         report: &mut Report,
     ) {
         report.held(Premise::TransitionJudged);
@@ -65,80 +79,17 @@ impl States {
         } else if before.is_some_and(|(_, m)| n < m) {
             Some(("FO-4", "lowers the role sequence"))
         } else {
-            self.forbidden(from, to, world)
+            let judged = Told { instance, n, cx };
+            let since = self.synchronized_since[usize::from(instance.0)];
+            forbidden(from, to, since, &judged, report)
         };
+        if to.1 == Synchronized && from.is_none_or(|f| f.1 != Synchronized) {
+            self.synchronized_since[usize::from(instance.0)] = at;
+        }
         if let Some((rule, why)) = wrong {
             report.fire("states", rule, at, || {
                 format!("instance {} told {from:?} -> {to:?} under n = {n}, which {why}", instance.0)
             });
-        }
-    }
-
-    /// Why a transition is not permitted. [docs/spec/states.md section 4]
-    fn forbidden(
-        &self,
-        from: Option<Shown>,
-        to: Shown,
-        world: &World,
-    ) -> Option<(&'static str, &'static str)> {
-        let tried = &world.tried;
-        let Some(from) = from else {
-            return match to.1 {
-                PendingFailover => Some(("TR-12", "begins a failover at the start of a process")),
-                Synchronized => Some(("TR-3", "skips SYNCHRONIZING")),
-                Suspended | Disconnected | Synchronizing => None,
-            };
-        };
-        let uncaused_suspension =
-            to.1 == Suspended && !tried.suspend && tried.force.is_none() && !tried.foreign;
-        if to.1 == Suspended && from.1 != Suspended && uncaused_suspension {
-            return Some(("TR-5", "suspends the session without a cause"));
-        }
-        match (from, to) {
-            (a, b) if a == b => None,
-            (_, (Mirror, PendingFailover)) => Some(("ST-4", "shows PENDING_FAILOVER on a mirror")),
-            ((Principal, Synchronized), (Principal, PendingFailover)) if tried.failover || tried.foreign => {
-                None
-            }
-            (_, (Principal, PendingFailover)) => {
-                Some(("TR-12", "begins a failover without FAILOVER while SYNCHRONIZED"))
-            }
-            ((Mirror, Suspended), (Principal, _)) => {
-                Some(("FO-29", "takes the principal role out of SUSPENDED"))
-            }
-            ((Mirror, _), (Principal, Synchronized)) => {
-                Some(("TR-15", "is SYNCHRONIZED at once after a role switch"))
-            }
-            ((Mirror, _), (Principal, Suspended)) => {
-                Some(("TR-20", "takes the principal role into SUSPENDED"))
-            }
-            ((Mirror, _), (Principal, Disconnected | Synchronizing)) => {
-                let off =
-                    self.safety == Safety::Off && !tried.safety && tried.force.is_none() && !tried.foreign;
-                off.then_some(("FO-29", "switches roles with SAFETY OFF and without force"))
-            }
-            ((Principal, _), (Mirror, Synchronized)) => {
-                Some(("TR-13", "is SYNCHRONIZED at once after a role switch"))
-            }
-            ((Principal, _), (Mirror, Synchronizing | Disconnected | Suspended)) => None,
-            ((_, Suspended), (_, Synchronized)) => Some(("TR-9", "skips SYNCHRONIZING")),
-            ((_, Disconnected), (_, Synchronized)) => Some(("TR-17", "skips SYNCHRONIZING")),
-            ((_, Suspended), (_, Synchronizing)) => {
-                (!tried.resume && !tried.foreign).then_some(("TR-9", "ends a suspension without RESUME"))
-            }
-            ((_, Synchronized), (_, Synchronizing)) => {
-                let full = self.safety == Safety::Full && !tried.safety && !tried.foreign;
-                full.then_some(("TR-4", "falls behind with SAFETY FULL"))
-            }
-            ((_, PendingFailover), (_, Synchronizing | Suspended)) => {
-                Some(("TR-14", "leaves PENDING_FAILOVER for another state than before"))
-            }
-            (_, (_, Disconnected)) => None,
-            ((_, PendingFailover | Synchronizing), (_, Synchronized)) => None,
-            ((_, Synchronized), (_, Synchronized)) => None,
-            ((_, Synchronized | Synchronizing | Suspended), (_, Suspended)) => None,
-            ((_, Disconnected), (_, Synchronizing | Suspended)) => None,
-            ((_, Synchronizing), (_, Synchronizing)) => None,
         }
     }
 
@@ -155,11 +106,12 @@ impl States {
             *place = Some(*status);
         }
         let Some(record) = records.current(instance) else { return };
+        let record_quorum = records.both(instance, RecordView::needs_quorum);
         report.held(Premise::StatusJudged);
         let n = status.n;
         let principal = status.role == Some(Principal);
         let unsynchronised = principal
-            && self.witness
+            && record_quorum.unwrap_or(self.witness)
             && status.state == Some(Synchronized)
             && status.safety == Safety::Full
             && !records.was_synchronised(instance, n);
@@ -180,9 +132,158 @@ impl States {
     }
 }
 
+/// Where causes of transitions are looked up: durable records, statements, how role sequences came about.
+#[derive(Clone, Copy)]
+pub(super) struct Causes<'a> {
+    pub(super) partners: [InstanceId; 2],
+    pub(super) records: &'a Records,
+    pub(super) statements: &'a Statements,
+    pub(super) switches: &'a Switches,
+}
+
+/// A transition and its causes.
+struct Told<'a> {
+    instance: InstanceId,
+    n: RoleSequence,
+    cx: &'a Causes<'a>,
+}
+
+impl Told<'_> {
+    /// The durable suspended flag there; `None`: it has no record. [P-1]
+    fn suspended(&self) -> Option<bool> {
+        self.cx.records.current(self.instance).map(|r| r.suspended)
+    }
+
+    /// The durable record there names it owner.
+    fn owner(&self) -> Option<bool> {
+        self.cx.records.current(self.instance).map(|r| r.owner == self.instance)
+    }
+
+    /// SAFETY is OFF, or the owner has touched SAFETY or WITNESS since: both start the way to SYNCHRONIZED anew.
+    fn set_anew(&self, since: Time) -> bool {
+        let earliest = Time(since.0.saturating_sub(STATEMENT_LENGTH.0));
+        let kinds = [Kind::Safety(Safety::Full), Kind::Safety(Safety::Off), Kind::Witness];
+        let said = |p: InstanceId| {
+            kinds.iter().any(|k| self.cx.statements.last(p, *k).is_some_and(|at| at >= earliest))
+        };
+        let off = self
+            .cx
+            .partners
+            .iter()
+            .any(|p| self.cx.records.both(*p, |r| r.safety == Safety::Full) == Some(false));
+        off || self.cx.partners.iter().any(|p| said(*p))
+    }
+}
+
+/// Why a transition is not permitted. [docs/spec/states.md section 4]
+fn forbidden(
+    from: Option<Shown>,
+    to: Shown,
+    synchronized_since: Time,
+    told: &Told<'_>,
+    report: &mut Report,
+) -> Option<(&'static str, &'static str)> {
+    if to.1 == Suspended {
+        report.held(Premise::CauseJudged);
+        if told.suspended() == Some(false) {
+            return Some(("TR-5", "shows a suspension that its durable record does not know"));
+        }
+    }
+    let Some(from) = from else {
+        return match to.1 {
+            PendingFailover => Some(("TR-12", "begins a failover at the start of a process")),
+            Synchronized => Some(("TR-3", "skips SYNCHRONIZING")),
+            Suspended | Disconnected | Synchronizing => None,
+        };
+    };
+    if from.0 != to.0 {
+        report.held(Premise::CauseJudged);
+        return switched(from, to, told);
+    }
+    match (from.1, to.1) {
+        (a, b) if a == b => None,
+        (_, PendingFailover) if to.0 == Mirror => Some(("ST-4", "shows PENDING_FAILOVER on a mirror")),
+        (Synchronized, PendingFailover) => {
+            report.held(Premise::CauseJudged);
+            let ordered = told.cx.statements.heard(told.instance, Kind::Failover);
+            (!ordered).then_some(("TR-12", "begins a failover although nobody gave FAILOVER there"))
+        }
+        (_, PendingFailover) => Some(("TR-12", "begins a failover without being SYNCHRONIZED")),
+        (Suspended, Synchronized) => Some(("TR-9", "skips SYNCHRONIZING")),
+        (Disconnected, Synchronized) => Some(("TR-17", "skips SYNCHRONIZING")),
+        (Suspended, Synchronizing) => {
+            let open = told.suspended() == Some(true);
+            open.then_some(("TR-9", "ends a suspension that its durable record still holds"))
+        }
+        (Synchronized, Synchronizing) => {
+            report.held(Premise::CauseJudged);
+            let caused = told.set_anew(synchronized_since);
+            (!caused).then_some(("TR-4", "falls behind with SAFETY FULL"))
+        }
+        (PendingFailover, Synchronizing | Suspended) => {
+            Some(("TR-14", "leaves PENDING_FAILOVER for another state than before"))
+        }
+        (_, Disconnected)
+        | (PendingFailover | Synchronizing, Synchronized)
+        | (Synchronized | Synchronizing, Suspended)
+        | (Disconnected, Synchronizing | Suspended) => None,
+        // Equal states, which the first arm has.
+        (Suspended, Suspended) | (Synchronizing, Synchronizing) | (Synchronized, Synchronized) => None,
+    }
+}
+
+/// Why a role switch is not permitted. [TR-13, TR-15, TR-19 … TR-22, TR-25, FO-29]
+fn switched(from: Shown, to: Shown, told: &Told<'_>) -> Option<(&'static str, &'static str)> {
+    let origin = told.cx.switches.made(told.n);
+    match (from, to) {
+        ((Mirror, _), (Principal, _)) if told.owner() == Some(false) => {
+            Some(("TR-25", "takes the principal role that its durable record gives to another"))
+        }
+        ((Mirror, Suspended), (Principal, _)) => Some(("FO-29", "takes the principal role out of SUSPENDED")),
+        ((Mirror, _), (Principal, Synchronized)) => {
+            Some(("TR-15", "is SYNCHRONIZED at once after a role switch"))
+        }
+        ((Mirror, _), (Principal, Suspended)) => Some(("TR-20", "takes the principal role into SUSPENDED")),
+        ((Mirror, _), (Principal, PendingFailover)) => {
+            Some(("TR-12", "begins a failover without being SYNCHRONIZED"))
+        }
+        ((Mirror, Synchronized), (Principal, Disconnected)) => {
+            Some(("TR-19", "takes the principal role without having shown the loss of the old principal"))
+        }
+        ((Mirror, Synchronized), (Principal, Synchronizing)) => {
+            let manual = origin.is_none_or(|m| m.origin == Origin::HandOver);
+            (!manual).then_some(("TR-15", "takes the principal role although it was not handed over"))
+        }
+        (
+            (Mirror, Disconnected | Synchronizing | PendingFailover),
+            (Principal, Disconnected | Synchronizing),
+        ) => {
+            let known = origin.is_none_or(|m| m.owner == told.instance);
+            (!known).then_some(("TR-25", "takes the principal role of another instance's role sequence"))
+        }
+        ((Principal, _), (Mirror, _)) if told.owner() == Some(true) => {
+            Some(("TR-21", "gives up the principal role although its durable record gives it to itself"))
+        }
+        ((Principal, _), (Mirror, Synchronized)) => {
+            Some(("TR-13", "is SYNCHRONIZED at once after a role switch"))
+        }
+        ((Principal, _), (Mirror, PendingFailover)) => Some(("ST-4", "shows PENDING_FAILOVER on a mirror")),
+        ((Principal, PendingFailover), (Mirror, Synchronizing | Disconnected)) => {
+            let manual = origin.is_none_or(|m| m.origin == Origin::HandOver);
+            (!manual).then_some(("TR-13", "ends a failover without having handed over"))
+        }
+        ((Principal, Disconnected), (Mirror, Synchronizing | Disconnected | Suspended)) => None,
+        ((Principal, _), (Mirror, Synchronizing | Disconnected | Suspended)) => {
+            Some(("TR-21", "gives up the principal role without having shown the loss of its partner"))
+        }
+        // Not a switch.
+        ((Principal, _), (Principal, _)) | ((Mirror, _), (Mirror, _)) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testkit::{A, B, Bench, SESSION};
+    use super::super::testkit::{A, B, Bench, SESSION, Written, written};
     use super::*;
     use crate::observe::Fact;
     use dbm_core::io::Notice;
@@ -213,13 +314,49 @@ mod tests {
             ((Mirror, Synchronized), (Mirror, PendingFailover), "ST-4"),
             ((Principal, Synchronizing), (Principal, PendingFailover), "TR-12"),
             ((Mirror, Suspended), (Principal, Disconnected), "FO-29"),
-            ((Principal, Synchronized), (Principal, Suspended), "TR-5"),
+            ((Mirror, Synchronized), (Principal, Disconnected), "TR-19"),
+            ((Principal, Synchronizing), (Mirror, Synchronizing), "TR-21"),
+            ((Principal, Synchronized), (Principal, PendingFailover), "TR-12"),
             ((Principal, Synchronized), (Principal, Synchronizing), "TR-4"),
         ] {
             let mut bench = Bench::new(true);
             bench.oracle.states.shown[0] = Some((from, RoleSequence(1)));
             tell(&mut bench, A, Some(from), to);
             assert_eq!(bench.rules(), [("states", rule)]);
+        }
+    }
+
+    /// [TR-4, TR-12]
+    #[test]
+    fn a_statement_is_a_cause() {
+        for (option, to) in [("PARTNER FAILOVER", PendingFailover), ("WITNESS OFF", Synchronizing)] {
+            let mut bench = Bench::new(true);
+            bench.statement(A, option, None);
+            let from = (Principal, Synchronized);
+            bench.oracle.states.shown[0] = Some((from, RoleSequence(1)));
+            tell(&mut bench, A, Some(from), (Principal, to));
+            assert_eq!(bench.rules(), []);
+        }
+    }
+
+    /// [TR-5, TR-9, TR-25]
+    #[test]
+    fn what_is_told_must_be_durable() {
+        for (suspended, owner, from, to, expected) in [
+            (true, A, (Principal, Synchronized), (Principal, Suspended), None),
+            (false, A, (Principal, Synchronized), (Principal, Suspended), Some("TR-5")),
+            (true, A, (Principal, Suspended), (Principal, Synchronizing), Some("TR-9")),
+            (false, A, (Principal, Suspended), (Principal, Synchronizing), None),
+            (false, B, (Mirror, Disconnected), (Principal, Disconnected), Some("TR-25")),
+            (false, A, (Principal, Disconnected), (Mirror, Disconnected), Some("TR-21")),
+            (false, B, (Principal, Disconnected), (Mirror, Disconnected), None),
+        ] {
+            let mut bench = Bench::new(true);
+            bench.record(A, Written { suspended: (suspended, 1, 1), ..written(1, 1, owner) }.bytes());
+            bench.oracle.states.shown[0] = Some((from, RoleSequence(1)));
+            tell(&mut bench, A, Some(from), to);
+            let expected: Vec<_> = expected.into_iter().map(|rule| ("states", rule)).collect();
+            assert_eq!(bench.rules(), expected, "{from:?} -> {to:?}");
         }
     }
 

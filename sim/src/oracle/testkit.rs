@@ -1,6 +1,6 @@
 //! Hand-made log blocks, pages, frames, records and facts for the oracle's own tests.
 
-use super::parse::{Decoders, FrameView, RecordView};
+use super::parse::{Decoders, FrameView, RecordView, SeatView};
 use super::{Oracle, OracleSetup};
 use crate::observe::{ClientId, Fact};
 use crate::scenario::Scenario;
@@ -170,6 +170,8 @@ fn test_frame(bytes: &[u8]) -> Option<FrameView> {
             branch: Some(Branch { n: RoleSequence(f[1] as u32), r: f[2] as u32 }),
         }),
         b'm' => Some(FrameView::Armed { n: RoleSequence(f[0] as u32) }),
+        b'y' => Some(FrameView::Ready { n: RoleSequence(f[0] as u32) }),
+        b'o' => Some(FrameView::Record { n: RoleSequence(f[0] as u32), owner: InstanceId(f[1] as u8) }),
         b'n' => Some(FrameView::Noted { word: (RoleSequence(f[0] as u32), f[1]) }),
         _ => Some(FrameView::Other),
     }
@@ -196,6 +198,16 @@ pub(super) fn armed(n: u32) -> Vec<u8> {
     encode(b'm', &[n.into()])
 }
 
+/// FAILOVER_READY.
+pub(super) fn ready(n: u32) -> Vec<u8> {
+    encode(b'y', &[n.into()])
+}
+
+/// A role record on the wire.
+pub(super) fn role_record(n: u32, owner: InstanceId) -> Vec<u8> {
+    encode(b'o', &[n.into(), owner.0.into()])
+}
+
 fn test_record(slot: &[u8]) -> Option<RecordView> {
     if slot.first() != Some(&b'r') {
         return None;
@@ -206,15 +218,79 @@ fn test_record(slot: &[u8]) -> Option<RecordView> {
         n: RoleSequence(f[1] as u32),
         owner: InstanceId(f[2] as u8),
         synchronised: Some((f[3] == 1, RoleSequence(f[1] as u32), f[4])),
-        suspended: false,
-        safety: Safety::Full,
+        suspended: f[6] == 1,
+        suspended_at: (RoleSequence(f[7] as u32), f[8]),
+        safety: if f[9] == 1 { Safety::Off } else { Safety::Full },
+        safety_at: (RoleSequence(1), 1),
+        seat: if f[10] == 1 { SeatView::Off } else { SeatView::Set(W) },
+        seat_at: (RoleSequence(1), 1),
         claim: (f[5] != 0).then_some(RoleSequence(f[5] as u32)),
+        off_fork: f[11] == 1,
+        undo: f[12] == 1,
     })
+}
+
+/// A session record with all that tests vary.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    pub(super) serial: u64,
+    pub(super) n: u32,
+    pub(super) owner: InstanceId,
+    pub(super) sync: bool,
+    pub(super) seq: u64,
+    pub(super) claim: u32,
+    /// The flag, with its (n, sequence).
+    pub(super) suspended: (bool, u32, u64),
+    pub(super) safety_off: bool,
+    pub(super) witness: bool,
+    pub(super) off_fork: bool,
+    pub(super) undo: bool,
+}
+
+impl Written {
+    pub(super) fn bytes(self) -> Vec<u8> {
+        let (suspended, n, sequence) = self.suspended;
+        encode(
+            b'r',
+            &[
+                self.serial,
+                self.n.into(),
+                self.owner.0.into(),
+                self.sync.into(),
+                self.seq,
+                self.claim.into(),
+                suspended.into(),
+                n.into(),
+                sequence,
+                self.safety_off.into(),
+                (!self.witness).into(),
+                self.off_fork.into(),
+                self.undo.into(),
+            ],
+        )
+    }
+}
+
+/// A record of a session with a witness that was never suspended.
+pub(super) fn written(serial: u64, n: u32, owner: InstanceId) -> Written {
+    Written {
+        serial,
+        n,
+        owner,
+        sync: false,
+        seq: 0,
+        claim: 0,
+        suspended: (false, 1, 1),
+        safety_off: false,
+        witness: true,
+        off_fork: false,
+        undo: false,
+    }
 }
 
 /// A session record: serial, n, owner, synchronised, its sequence, claim (0: none).
 pub(super) fn record(serial: u64, n: u32, owner: InstanceId, sync: bool, seq: u64, claim: u32) -> Vec<u8> {
-    encode(b'r', &[serial, n.into(), owner.0.into(), sync.into(), seq, claim.into()])
+    Written { sync, seq, claim, ..written(serial, n, owner) }.bytes()
 }
 
 /// An oracle with short hands for facts.
@@ -266,6 +342,20 @@ impl Bench {
         };
         self.fact(Fact::DiskIssued { instance, op: &op });
         self.durable(instance, FileKind::Record, 0, &bytes);
+    }
+    /// A statement reaches an instance and, if `end` says so, ends.
+    pub(super) fn statement(&mut self, instance: InstanceId, option: &str, end: Option<Result<(), u32>>) {
+        let sql = format!("ALTER DATABASE sales SET {option}");
+        let on = ["A", "B", "W"][usize::from(instance.0)].to_owned();
+        let action = crate::fault::Action::Sql { on, text: sql.clone(), error: Some(-1) };
+        self.fact(Fact::Acted { step: 0, action: &action });
+        let input = dbm_core::io::Input::Statement { request: 0, sql: sql.clone() };
+        self.fact(Fact::Handling { instance, input: &input });
+        if let Some(end) = end {
+            let result =
+                end.map_err(|number| dbm_core::io::SqlError { number, severity: 16, position: None });
+            self.fact(Fact::StatementDone { instance, sql: &sql, result: &result });
+        }
     }
     pub(super) fn send(&mut self, from: InstanceId, to: InstanceId, bytes: &[u8]) {
         self.fact(Fact::Sent { from, to, link: LinkId(0), bytes });

@@ -10,6 +10,7 @@
 use super::OracleSetup;
 use crate::fault::{Action, Path};
 use crate::time::Time;
+use dbm_core::control::{self, PartnerOption, Statement};
 use dbm_core::types::InstanceId;
 
 /// What changed, as far as the memory of "armed" must know.
@@ -19,20 +20,15 @@ pub(super) enum Change {
     None,
     /// This instance was lost to one or all others, and nothing else changed.
     Loss(InstanceId, Option<InstanceId>),
+    /// The owner gave a statement: no link, process or disk changed.
+    Statement,
     /// Anything else.
     Other,
 }
 
-/// What statements of the owner were tried so far.
+/// What statements of the owner were tried so far, as far as records do not tell.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tried {
-    pub(super) safety: bool,
-    pub(super) witness: bool,
-    pub(super) suspend: bool,
-    pub(super) resume: bool,
-    pub(super) failover: bool,
-    /// Newest instance on which service was forced.
-    pub(super) force: Option<InstanceId>,
     /// Something that the oracle does not model: session removed, endpoint stopped, …
     pub(super) foreign: bool,
 }
@@ -51,6 +47,7 @@ pub(super) struct World {
     crisp: bool,
     settled_at: Time,
     last_change: Time,
+    last_statement: Time,
     loss_bound: Time,
     gain_bound: Time,
     base: Bounds,
@@ -93,6 +90,7 @@ impl World {
             crisp: false,
             settled_at: Time(u64::MAX),
             last_change: Time(0),
+            last_statement: Time(0),
             loss_bound: Time(0),
             gain_bound: Time(0),
             base,
@@ -129,6 +127,11 @@ impl World {
     /// When anything last changed.
     pub(super) fn last_change(&self) -> Time {
         self.last_change
+    }
+
+    /// When the owner last gave a statement.
+    pub(super) fn last_statement(&self) -> Time {
+        self.last_statement
     }
 
     /// Crisp, and nothing has changed for longer than the bound.
@@ -180,9 +183,13 @@ impl World {
         let bound = match change {
             Change::None => return change,
             Change::Loss(..) => self.loss_bound,
+            Change::Statement => self.base.slack,
             Change::Other => self.gain_bound,
         };
-        self.last_change = at;
+        match change {
+            Change::Statement => self.last_statement = at,
+            Change::None | Change::Loss(..) | Change::Other => self.last_change = at,
+        }
         self.settled_at =
             if self.settled_at.0 == u64::MAX { at + bound } else { self.settled_at.max(at + bound) };
         change
@@ -251,9 +258,9 @@ impl World {
                 self.odd_clients = false;
                 Change::Other
             }
-            Action::Sql { on, text, .. } => {
-                self.statement(on, text);
-                Change::Other
+            Action::Sql { text, .. } => {
+                self.statement(text);
+                Change::Statement
             }
             Action::Reset(_) | Action::ClockRate { .. } | Action::Inject { .. } => Change::Other,
         };
@@ -282,41 +289,33 @@ impl World {
         }
     }
 
-    /// Notes what a statement may change. Only words are looked for: a statement that fails makes the oracle more
-    /// lenient than it need be, never wrong.
-    fn statement(&mut self, on: &str, text: &str) {
-        let text = text.to_uppercase();
-        let has = |word: &str| text.contains(word);
-        if has("TIMEOUT") {
-            let digits: String = text.chars().skip_while(|c| !c.is_ascii_digit()).collect();
-            let digits = digits.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-            match digits.parse::<u64>() {
-                Ok(s) => {
-                    // Values below five seconds are raised to five. [OQ-34 and the statement's rules]
-                    let t = Time::secs(s.clamp(5, 32_767));
-                    self.timeout = (self.timeout.0.min(t), self.timeout.1.max(t));
-                    self.set_bounds();
+    /// Notes what a statement may change that records do not tell in time: a period binds an instance before its record
+    /// is durable.
+    fn statement(&mut self, text: &str) {
+        match control::parse(text) {
+            Ok(Statement::SetPartner { option, .. }) => match option {
+                // What is refused changes nothing. [C-66]
+                PartnerOption::Timeout(value) => {
+                    if let Ok(seconds) = value.seconds() {
+                        // Values below five seconds are raised to five. [FL-9]
+                        self.period(Time::secs(seconds.max(5).into()));
+                    }
                 }
-                Err(_) => self.tried.foreign = true,
-            }
-        } else if has("SAFETY") {
-            self.tried.safety = true;
-            let ten = Time::secs(10);
-            self.timeout = (self.timeout.0.min(ten), self.timeout.1.max(ten));
-            self.set_bounds();
-        } else if has("WITNESS") {
-            self.tried.witness = true;
-        } else if has("SUSPEND") {
-            self.tried.suspend = true;
-        } else if has("RESUME") {
-            self.tried.resume = true;
-        } else if has("FORCE_SERVICE") {
-            self.tried.force = self.find(on);
-            self.tried.foreign |= self.tried.force.is_none();
-        } else if has("FAILOVER") {
-            self.tried.failover = true;
-        } else {
-            self.tried.foreign = true;
+                // Ten seconds are in force while SAFETY is OFF. [OQ-34]
+                PartnerOption::Safety(_) => self.period(Time::secs(10)),
+                PartnerOption::Failover
+                | PartnerOption::ForceServiceAllowDataLoss
+                | PartnerOption::Resume
+                | PartnerOption::Suspend => {}
+                PartnerOption::Off | PartnerOption::Address(_) => self.tried.foreign = true,
+            },
+            Ok(Statement::SetWitness { .. }) => {}
+            Ok(Statement::Recover { .. }) | Err(_) => self.tried.foreign = true,
         }
+    }
+
+    fn period(&mut self, t: Time) {
+        self.timeout = (self.timeout.0.min(t), self.timeout.1.max(t));
+        self.set_bounds();
     }
 }

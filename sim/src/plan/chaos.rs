@@ -6,6 +6,7 @@
 //! longer than T + i before anybody may take over [OQ-3].
 
 use super::draw::Draw;
+use super::owner::Owner;
 use crate::fault::{Action, Path};
 use crate::names::CLIENTS;
 use crate::scenario::{Chaos, FaultClass, Scenario, Step};
@@ -31,6 +32,12 @@ pub fn steps(scenario: &Scenario, chaos: &Chaos, seed: u64) -> Vec<Step> {
     let session = &scenario.session;
     let mut members = vec![session.principal.clone(), session.mirror.clone()];
     members.extend(session.witness.clone());
+    if chaos.statements.is_some() {
+        // A spare witness is hit as well.
+        let spare = scenario.instances.iter().map(|i| &i.name).filter(|name| !members.contains(*name));
+        members.extend(spare.cloned().collect::<Vec<_>>());
+    }
+    let mut owner = chaos.statements.map(|statements| Owner::new(scenario, chaos, statements, seed));
     let mut g = Generator {
         scenario,
         chaos,
@@ -43,6 +50,9 @@ pub fn steps(scenario: &Scenario, chaos: &Chaos, seed: u64) -> Vec<Step> {
     let mut now = Time(chaos.from.0 + g.draw.between(0, chaos.every.0));
     let mut first = true;
     while now < chaos.until {
+        if let Some(owner) = &mut owner {
+            owner.moves_until(now, &mut g);
+        }
         let alone = first && g.draw.chance(4, 5);
         let faults = if alone { g.take_principal(now) } else { g.cluster(now) };
         first = false;
@@ -53,7 +63,13 @@ pub fn steps(scenario: &Scenario, chaos: &Chaos, seed: u64) -> Vec<Step> {
         }
         now = now + gap;
     }
+    if let Some(owner) = &mut owner {
+        owner.moves_until(chaos.until, &mut g);
+    }
     g.steps.push((chaos.until, Action::HealAll));
+    if let Some(owner) = owner {
+        owner.bring_back(&mut g);
+    }
     g.steps.sort_by_key(|(at, _)| *at);
     g.steps.into_iter().map(|(at, action)| step(at, action)).collect()
 }
@@ -65,7 +81,7 @@ fn step(at: Time, action: Action) -> Step {
 /// What a fault occupies: overlays of one kind on one target do not add up, so a second one would only shorten the
 /// first.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Target {
+pub(super) enum Target {
     Process(String),
     Pause(String),
     Path(String, String),
@@ -74,24 +90,24 @@ enum Target {
     WallClock(String),
 }
 
-struct Generator<'a> {
+pub(super) struct Generator<'a> {
     scenario: &'a Scenario,
     chaos: &'a Chaos,
-    /// First principal, first mirror, and the witness if there is one.
-    members: Vec<String>,
+    /// First principal, first mirror, the witness if there is one, spare instances if the owner may use them.
+    pub(super) members: Vec<String>,
     classes: Vec<FaultClass>,
     draw: Draw,
     busy: BTreeMap<Target, Time>,
-    steps: Vec<(Time, Action)>,
+    pub(super) steps: Vec<(Time, Action)>,
 }
 
 impl Generator<'_> {
-    fn has(&self, class: FaultClass) -> bool {
+    pub(super) fn has(&self, class: FaultClass) -> bool {
         self.classes.contains(&class)
     }
 
     /// How long it takes to declare a silent instance lost, T + i.
-    fn detection(&self) -> Time {
+    pub(super) fn detection(&self) -> Time {
         Time::secs(u64::from(self.scenario.session.timeout_s) + 1)
     }
 
@@ -107,7 +123,7 @@ impl Generator<'_> {
     }
 
     /// Claims `targets` from `start` on; cut short by the end of chaos. `None` when one is taken.
-    fn claim(&mut self, targets: &[Target], start: Time, length: Time) -> Option<Time> {
+    pub(super) fn claim(&mut self, targets: &[Target], start: Time, length: Time) -> Option<Time> {
         if start >= self.chaos.until {
             return None;
         }
@@ -121,7 +137,7 @@ impl Generator<'_> {
         Some(end)
     }
 
-    fn pair(&mut self, start: Time, fault: Action, end: Time, repair: Action) {
+    pub(super) fn pair(&mut self, start: Time, fault: Action, end: Time, repair: Action) {
         self.steps.push((start, fault));
         self.steps.push((end, repair));
     }

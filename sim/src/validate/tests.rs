@@ -56,6 +56,11 @@ fn times_that_go_back_or_beyond_the_end_are_refused() {
         "expect[0].by: goes back",
     );
     only(json!({"chaos": {"from": "9s", "until": "3s", "every": "1s"}}), "chaos.until: goes back");
+    let owner = |until: &str, statements: Value| json!({"chaos": {"from": "2s", "until": until, "every": "1s", "statements": statements}});
+    only(owner("9s", json!({"every": "1ms"})), "chaos.statements.every: 1ms is too short");
+    only(owner("29s", json!({"every": "1s"})), "chaos.statements: the owner needs 15s");
+    let none = json!({"failover": 0, "force_service": 0, "suspend": 0, "resume": 0, "safety": 0, "witness": 0, "timeout": 0});
+    only(owner("9s", json!({"every": "1s", "weights": none})), "chaos.statements.weights: are all 0");
 }
 
 #[test]

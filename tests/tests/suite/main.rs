@@ -1,5 +1,6 @@
 //! Tests over the whole simulator that are about no single rule of the protocol.
 
+mod commands;
 mod determinism;
 mod explorer;
 mod oracle_fires;

@@ -62,6 +62,7 @@ impl Partner {
             }
             // Forced without a witness, and not decided yet: the principal is back before the log in flight has landed.
             m.claim = Claim::No;
+            self.say_record(cx, peer);
             self.force_refused(cx);
         }
         let before = *self.common.shared();
@@ -161,6 +162,9 @@ impl Partner {
             r.shared.n = n;
             r.shared.owner = owner;
             r.shared.synchronized = Stamped::not_synchronized(n);
+            // Said anew under this n, or the witness's late grant of a forced n + 1 would suspend the session after all.
+            let suspended = r.shared.suspended.value;
+            r.shared.suspended.set(n, suspended);
             r.claim = None;
         });
         self.become_mirror(cx, Elected::No);

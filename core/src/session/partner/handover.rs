@@ -81,8 +81,13 @@ impl Partner {
 
     /// The principal hands the role over. From the issue of this write on it never serves by itself. [FO-37d, OQ-9.3]
     pub(super) fn failover_ready(&mut self, cx: &mut Cx<'_>, end: Lsn) {
-        let RoleData::Principal(p) = &self.role else { return };
+        let RoleData::Principal(p) = &mut self.role else { return };
         if p.handover != Some(Handover::Announced(end)) {
+            return;
+        }
+        if self.copy.as_ref().is_some_and(|c| c.end_of_log() != end || !c.is_flushed()) {
+            // A checkpoint has written log meanwhile: the tail ends later. [FO-38]
+            p.handover = Some(Handover::Draining);
             return;
         }
         let owner = self.other;
@@ -94,8 +99,19 @@ impl Partner {
             r.shared.failover_lsn = end;
             r.shared.synchronized = Stamped::not_synchronized(n);
         });
-        self.switched = Some(Switched::HandedOver);
         self.failover_handed_over();
+        if cx.bug(Bug::ServesWhileHandingOver)
+            && let RoleData::Principal(p) = &mut self.role
+        {
+            p.handover = None;
+            return;
+        }
+        self.handed_over(cx);
+    }
+
+    /// From principal to mirror, by the own record.
+    pub(super) fn handed_over(&mut self, cx: &mut Cx<'_>) {
+        self.switched = Some(Switched::HandedOver);
         self.become_mirror(cx, Elected::No);
         if let RoleData::Mirror(m) = &mut self.role {
             m.handed_over = true;

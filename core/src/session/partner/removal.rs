@@ -61,7 +61,7 @@ impl Partner {
             RoleData::Principal(p) => {
                 cx.message(self.common.session, 1442);
                 p.handover = None;
-                p.paused();
+                p.paused(&mut self.common);
             }
             RoleData::Mirror(m) => {
                 cx.message(self.common.session, 1443);
@@ -268,7 +268,7 @@ impl Partner {
         self.released = false;
         cx.message(self.common.session, 1440);
         if let RoleData::Principal(p) = &mut self.role {
-            p.paused();
+            p.paused(&mut self.common);
         }
         self.say_record(cx, self.other);
         self.statement_done(cx);

@@ -67,7 +67,8 @@ impl Partner {
     /// Reports what has changed in the views, one permitted transition at a time, and the numbered events. [TR-*, EV-*]
     pub(super) fn show(&mut self, cx: &mut Cx<'_>) {
         // Views never show what is not durable yet. [P-1]
-        if self.common.keeper.switching() {
+        let keeper = &self.common.keeper;
+        if keeper.switching() || keeper.durable_suspended() != keeper.record().shared.suspended.value {
             return;
         }
         let session = self.common.session;
@@ -109,6 +110,17 @@ impl Partner {
                 self.shown = Some(through);
             }
         }
+        // Who learns over a link that stands that the role was taken from it: the roles do not agree, so for a moment it is
+        // DISCONNECTED. [ST-9, TR-21, TR-22]
+        if let Some((Role::Principal, was)) = before
+            && role == Role::Mirror
+            && was != MirroringState::Disconnected
+            && self.switched != Some(Switched::HandedOver)
+        {
+            let through = (Role::Principal, MirroringState::Disconnected);
+            cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
+            self.shown = Some(through);
+        }
         // A failover that was abandoned leaves the session SYNCHRONIZED, for a moment at least. [TR-14]
         if before == Some((Role::Principal, MirroringState::PendingFailover))
             && role == Role::Principal
@@ -126,12 +138,14 @@ impl Partner {
             cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: through, n }));
             self.shown = Some(through);
         }
+        let last = self.shown;
         if self.shown != Some((role, state)) {
             cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: (role, state), n }));
             self.shown = Some((role, state));
         }
         let up = |w: Option<WitnessState>| w == Some(WitnessState::Connected);
-        self.tell_events(cx, before, (role, state), up(witness_before) != up(witness), up(witness));
+        let witness_changed = up(witness_before) != up(witness);
+        self.tell_events(cx, before, last, (role, state), witness_changed, up(witness));
     }
 
     /// Says the views' row when it has changed.
@@ -144,26 +158,28 @@ impl Partner {
         true
     }
 
-    /// The numbered events of one change, in the order of their causes: the role switch, the state, who may serve.
-    /// [states.md section 6]
+    /// The numbered events of one change from `before`, with `last` as the state shown just before the last step of it, in
+    /// the order of their causes: the role switch, the state, who may serve. [states.md section 6]
     fn tell_events(
         &mut self,
         cx: &mut Cx<'_>,
         before: Option<(Role, MirroringState)>,
+        last: Option<(Role, MirroringState)>,
         (role, state): (Role, MirroringState),
         witness_changed: bool,
         witness_up: bool,
     ) {
         let serving = self.status.is_some_and(|s| s.serving);
-        let entered = before.is_none_or(|(_, was)| was != state);
-        let same_role = before.is_some_and(|(was, _)| was == role);
+        let switched = before.is_some_and(|(was, _)| was != role);
+        let entered = last.is_none_or(|(_, was)| was != state);
+        let same_role = last.is_some_and(|(was, _)| was == role);
         let has_witness = self.common.shared().witness.value.named().is_some();
         if before.is_none() {
             self.event(cx, 0);
         }
         match self.switched.take() {
             Some(Switched::HandedOver) if role == Role::Mirror => self.event(cx, 7),
-            Some(Switched::Took(Switch::Automatic)) if role == Role::Principal && !same_role => {
+            Some(Switched::Took(Switch::Automatic)) if role == Role::Principal && switched => {
                 self.event(cx, 8);
             }
             Some(Switched::Took(Switch::Forced)) if role == Role::Principal => self.event(cx, 9),
