@@ -448,7 +448,11 @@ impl std::hash::Hash for Transport {
                     canon::dial(state, self.me.0, self.incarnation, dial);
                 }
                 LinkState::Accepted { give_up } => (1_u8, give_up).hash(state),
-                LinkState::Open { peer, channel } => (2_u8, peer, channel).hash(state),
+                LinkState::Open { peer, channel, theirs } => {
+                    (2_u8, peer, channel).hash(state);
+                    // Incarnations are ordered like the dials of their processes.
+                    canon::dial(state, peer.0, *theirs, 0);
+                }
             }
         }
         for (id, peer) in &self.peers {

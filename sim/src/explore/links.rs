@@ -118,6 +118,9 @@ fn hash_frame(canon: &mut Canon, header: &Header, message: &Message) {
         welcomed.hash(canon);
         return;
     }
+    if let Message::Welcome { .. } = message {
+        canon::dial(canon, header.from.0, header.incarnation, 0);
+    }
     message.hash(canon);
 }
 
