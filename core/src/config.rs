@@ -4,7 +4,7 @@
 use crate::types::{InstanceId, Micros, SessionId};
 
 /// Sizes of one copy's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Geometry {
     /// Bytes of one virtual log file; a multiple of the sector.
     pub vlf_bytes: u32,
@@ -48,7 +48,7 @@ impl Default for Tuning {
 }
 
 /// The part an instance plays in a session of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// Holds a copy.
     Partner,

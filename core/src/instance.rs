@@ -18,7 +18,7 @@ use crate::witness::Seat;
 use std::collections::BTreeMap;
 
 /// One session on this instance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Place {
     /// Its files are being read.
     Loading {
@@ -396,5 +396,14 @@ impl Instance {
                 Place::Loading { .. } | Place::Left(_) | Place::Broken => {}
             }
         }
+    }
+}
+
+/// All that decides what the instance will do. Its configuration does not change. [`crate::canon`]
+impl std::hash::Hash for Instance {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.transport.hash(state);
+        self.places.hash(state);
+        self.conns.hash(state);
     }
 }

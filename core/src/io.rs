@@ -10,8 +10,14 @@ use std::sync::Arc;
 
 /// One transport connection, as its instance knows it. An outbound link carries the even number its dialler chose in
 /// [`Effect::Connect`]; an inbound one an odd number chosen by the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(pub u64);
+
+impl std::hash::Hash for LinkId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        crate::canon::name(state, crate::canon::Kind::Link, 0, self.0);
+    }
+}
 
 /// One client connection, numbered by the host, unique within the life of an instance's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,7 +235,7 @@ pub enum Request {
 
 /// One operation on one row. Each takes a lock held to the end of the transaction: shared for reads, exclusive
 /// otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Reads the row.
     Read(Key),

@@ -5,6 +5,7 @@
 //! Rule ids in brackets, such as `[OQ-4]`, are those of `docs/spec/`.
 
 pub mod bugs;
+pub mod canon;
 pub mod config;
 pub mod control;
 pub mod instance;

@@ -14,7 +14,7 @@ pub struct Stamp {
 }
 
 /// A replicated value and when it was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Stamped<T> {
     /// The value.
     pub value: T,
@@ -47,7 +47,7 @@ impl Stamped<bool> {
 }
 
 /// The WITNESS setting of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub enum WitnessSetting {
     /// No witness: no quorum rule.
     Off,
@@ -75,7 +75,7 @@ impl WitnessSetting {
 }
 
 /// The shared part of the session record, as ROLE_RECORD carries it. [OQ-1, OQ-20]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct RoleRecord {
     /// Which session of this database: grows with every SET PARTNER =, and tells a session that was removed from the one
     /// set up after it. The simulated `mirroring_guid`. [ST-8, C-81]
@@ -118,7 +118,7 @@ impl RoleRecord {
 }
 
 /// Where a partner's log stands, sent with its role record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct LogPosition {
     /// End of the sealed log, exclusive.
     pub end: Lsn,
@@ -127,7 +127,7 @@ pub struct LogPosition {
 }
 
 /// One incarnation of a channel between two instances; both ends know it by the same name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ChannelId {
     /// Who dialled the link under it.
     pub dialler: u8,
@@ -137,8 +137,14 @@ pub struct ChannelId {
     pub dial: u32,
 }
 
+impl std::hash::Hash for ChannelId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        crate::canon::dial(state, self.dialler, self.incarnation, self.dial);
+    }
+}
+
 /// What a sender of pings knows of its channel to the third instance. [decisions: Arming]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct OtherChannel {
     /// The third instance.
     pub peer: InstanceId,
@@ -147,7 +153,7 @@ pub struct OtherChannel {
 }
 
 /// Why a channel is closed in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub enum ByeReason {
     /// No ping in time. [FL-8]
     TimedOut,
@@ -158,7 +164,7 @@ pub enum ByeReason {
 }
 
 /// Which replicated setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub enum Setting {
     /// SAFETY.
     Safety(Stamped<Safety>),
@@ -184,7 +190,7 @@ impl Setting {
 
 /// One message. Every one travels with session id, sender, incarnation, role sequence and channel sequence in the
 /// frame's header.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub enum Message {
     /// First frame of a link, by its dialler.
     Hello {

@@ -11,7 +11,7 @@ use crate::types::{InstanceId, Lsn, PageId, RoleSequence, SessionId};
 use serde::{Deserialize, Serialize};
 
 /// A copy that is being undone past the common prefix. [OQ-21]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Undo {
     /// Pages that were touched beyond the common prefix and must come from the principal.
     pub pages: Vec<PageId>,
@@ -20,7 +20,7 @@ pub struct Undo {
 }
 
 /// Everything durable of one session on one instance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Record {
     /// What all instances of the session share.
     pub shared: RoleRecord,
@@ -45,7 +45,7 @@ impl Record {
 }
 
 /// Whether a record stands for a session. [ST-8, C-80 … C-84, TR-2, TR-23]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub enum Life {
     /// It does.
     Session,
@@ -56,8 +56,14 @@ pub enum Life {
 }
 
 /// Number of a change of the record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64);
+
+impl std::hash::Hash for Version {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        crate::canon::name(state, crate::canon::Kind::Version, 0, self.0);
+    }
+}
 
 const MAGIC: u32 = 0x3152_4d44;
 
@@ -111,7 +117,7 @@ pub fn prepare(record: &Record) -> Vec<u8> {
 }
 
 /// The record of one session and its way to the disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Keeper {
     session: SessionId,
     record: Record,

@@ -70,7 +70,7 @@ pub enum LinkLoss {
     Replaced,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum LinkState {
     /// Dialled, or up and waiting for WELCOME.
     Dialling { peer: InstanceId, dial: u32, up: bool, give_up: Instant },
@@ -433,5 +433,37 @@ impl Transport {
     ) {
         out.push(Effect::Close { link });
         events.extend(self.link_down(now, link, LinkDownCause::Reset));
+    }
+}
+
+/// Numbers of dials are compared, so they are names; places in a channel only tell frames apart. [`crate::canon`]
+impl std::hash::Hash for Transport {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        use crate::canon;
+        for (id, link) in &self.links {
+            id.hash(state);
+            match &link.state {
+                &LinkState::Dialling { peer, dial, up, give_up } => {
+                    (0_u8, peer, up, give_up).hash(state);
+                    canon::dial(state, self.me.0, self.incarnation, dial);
+                }
+                LinkState::Accepted { give_up } => (1_u8, give_up).hash(state),
+                LinkState::Open { peer, channel, theirs } => {
+                    (2_u8, peer, channel).hash(state);
+                    // Incarnations are ordered like the dials of their processes.
+                    canon::dial(state, peer.0, *theirs, 0);
+                }
+            }
+        }
+        for (id, peer) in &self.peers {
+            (id, peer.link, peer.welcomed.is_some()).hash(state);
+            // With a link in use the next dial is due as soon as that is gone.
+            if peer.link.is_none() {
+                peer.redial.hash(state);
+            }
+            if let Some((incarnation, dial)) = peer.welcomed {
+                canon::dial(state, id.0, incarnation, dial);
+            }
+        }
     }
 }

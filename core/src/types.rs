@@ -52,8 +52,14 @@ impl std::ops::Add for Micros {
 
 /// A point of the monotonic clock of one host, in microseconds since an arbitrary zero. Never compared across
 /// hosts. [OQ-8]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Instant(pub u64);
+
+impl std::hash::Hash for Instant {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        crate::canon::time(state, *self);
+    }
+}
 
 impl Instant {
     /// Time from `earlier` to `self`; zero when `earlier` is later.

@@ -185,6 +185,14 @@ pub fn restamp(frame: &[u8], incarnation: u32, sequence: u32) -> Option<Arc<[u8]
     Some(encode(&Header { incarnation, sequence, ..header }, &message))
 }
 
+/// What a receiver acts on: the place in the channel is checked before, and an incarnation matters only to a greeting,
+/// where it is named. [`crate::canon`]
+impl std::hash::Hash for Header {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.kind, self.session, self.from, self.n).hash(state);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

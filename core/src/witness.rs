@@ -14,7 +14,7 @@ use crate::view::Status;
 use crate::wire::Header;
 
 /// A witness's part of one session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Seat {
     common: Common,
 }

@@ -4,6 +4,7 @@
 //! away (`dbmsim schema | head`) ends the command without a complaint.
 
 mod args;
+mod explore;
 
 use crate::campaign::{self, Finished, Job, Jobs, Mode, Runner, Source};
 use crate::coverage::Coverage;
@@ -14,6 +15,7 @@ use crate::scenario::Scenario;
 use crate::schema;
 pub use args::{Args, Command, RunArgs, Seeds};
 use clap::Parser;
+pub use explore::ExploreArgs;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -123,6 +125,7 @@ fn dispatch(command: Command, runner: Runner<'_>, streams: &mut Streams<'_>) -> 
             }
             runs(&[source], None, &run, runner, streams)
         }
+        Command::Explore(args) => explore::explore(&args, streams),
         Command::List { files, json } => list(&files, json, streams),
         Command::Check { files } => check(&files, streams),
         Command::Schema => {

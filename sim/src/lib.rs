@@ -17,6 +17,7 @@ pub mod digest;
 pub mod disk;
 pub mod driver;
 pub mod expect;
+pub mod explore;
 pub mod fault;
 pub mod felt;
 pub mod frames;

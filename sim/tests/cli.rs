@@ -265,3 +265,21 @@ fn bad_files_and_arguments_end_with_2() {
         assert!(!seen.err.is_empty() && !seen.err.contains("panicked"), "{args:?}: {}", seen.err);
     }
 }
+
+/// An exploration that holds ends with 0 and tells what it covered; one that makes no sense ends with 2.
+#[test]
+fn an_exploration_tells_what_it_covered() {
+    let seen = dbmsim(&["explore", "quorum", "--breaks", "1", "--kinds", "reset", "--json"]);
+    assert_eq!(seen.status, 0, "{}", seen.err);
+    let report = &objects(&seen.out)[0];
+    assert_eq!(report["verdict"], "held");
+    assert_eq!(report["dead_ends"], 0);
+    assert!(report["cut_off"].is_null());
+    assert!(report["states"].as_u64().is_some_and(|states| states > 100));
+    let seen = dbmsim(&["explore", "quorum", "--breaks", "1", "--max-depth", "3"]);
+    assert_eq!(seen.status, 0);
+    assert!(seen.out.contains("cut off by the limit of depth"), "{}", seen.out);
+    assert_eq!(dbmsim(&["explore", "nowhere"]).status, 2);
+    assert_eq!(dbmsim(&["explore", "--replay", "no-such-file"]).status, 2);
+    assert!(dbmsim(&["explore", "--list"]).out.contains("quorum"));
+}

@@ -51,7 +51,7 @@ impl Cx<'_> {
 }
 
 /// The channel of one session to one peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Channel {
     /// The peer.
     pub peer: InstanceId,
@@ -134,7 +134,7 @@ impl Channel {
 }
 
 /// A message that is said once a version of the record is durable, if its channel still stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Pledge {
     version: Version,
     peer: InstanceId,
@@ -143,7 +143,7 @@ struct Pledge {
 }
 
 /// The shared part of a partner and a witness seat.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Common {
     /// The session.
     pub session: SessionId,
@@ -183,7 +183,7 @@ pub enum Received {
 }
 
 /// What became of a setting that came from another instance. [C-47]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Taken {
     /// It is newer and binds from now on.
     New,

@@ -16,7 +16,7 @@ const REDO_PAUSE: Micros = Micros::from_millis(2);
 
 /// Redo of what is hardened, oldest record first, at its rate; it never delays hardening. A mirror redoes so all the
 /// time, and a new principal finishes so before it opens. [S-43, P-12, FO-22, FO-72]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct RedoPace {
     /// Bytes that may be redone now; negative while the last block, which is always redone whole, is being paid for.
     credit: i64,
@@ -51,7 +51,7 @@ impl RedoPace {
 }
 
 /// An open claim. [OQ-4.3]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
     /// None.
     No,
@@ -66,7 +66,7 @@ pub enum Claim {
 }
 
 /// By which form of role switch a mirror becomes principal. [FO-1 … FO-3]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Switch {
     /// It claimed the role by itself.
     Automatic,
@@ -77,7 +77,7 @@ pub enum Switch {
 }
 
 /// A record names this instance as owner of a new n, but it does not act as principal yet. [OQ-4.5]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Elected {
     /// No.
     No,
@@ -88,7 +88,7 @@ pub enum Elected {
 }
 
 /// A partner in the mirror role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Mirror {
     /// SYNCED stamp and witness channel of the ARMED in force.
     armed: Option<(Stamp, ChannelId)>,

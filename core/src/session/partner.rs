@@ -24,7 +24,7 @@ mod removal;
 mod show;
 
 /// The role and what belongs to it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub enum RoleData {
     /// In the principal role.
     Principal(Box<Principal>),
@@ -59,7 +59,7 @@ pub struct Partner {
 }
 
 /// What the views have to tell of a role switch besides its result. [EV-7 … EV-9]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Switched {
     /// This instance took the principal role.
     Took(Switch),
@@ -726,5 +726,13 @@ pub fn refuse(cx: &mut Cx<'_>, conn: ConnId, event: &ClientEvent, error: u32) {
         }
         ClientEvent::Request(_) => cx.out.push(Effect::Disconnect { conn }),
         ClientEvent::Closed => {}
+    }
+}
+
+/// What is only shown, such as the number of the last event, decides nothing. [`crate::canon`]
+impl std::hash::Hash for Partner {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (&self.common, &self.copy, &self.role, &self.ongoing, self.released, self.switched, self.shown)
+            .hash(state);
     }
 }

@@ -32,7 +32,7 @@ const UNDO_RECORDS: usize = 64;
 const UNDO_PAUSE: Micros = Micros::from_millis(1);
 
 /// How far the copy is on its way to being served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The redo queue is being emptied. [FO-22]
     Redo,
@@ -43,7 +43,7 @@ pub enum Stage {
 }
 
 /// On the way to SYNCHRONIZED under SAFETY FULL. [OQ-4.2]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sync {
     /// The mirror is away or behind.
     No,
@@ -56,7 +56,7 @@ pub enum Sync {
 }
 
 /// The log stream to the mirror.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct Sending {
     /// Everything below has been sent on this channel.
     pub cursor: Lsn,
@@ -67,7 +67,7 @@ pub struct Sending {
 }
 
 /// How far a manual failover is, up to the hand-over. [FO-37a, OQ-9]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Handover {
     /// Clients are out; the tail of the log is on its way to the own disk and to the mirror.
     Draining,
@@ -76,7 +76,7 @@ pub enum Handover {
 }
 
 /// A "not synchronised" that is being spread.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Expose {
     stamp: Stamp,
     version: Version,
@@ -85,14 +85,14 @@ struct Expose {
 }
 
 /// A ping of this instance that a peer has echoed, and what the peer said of its period.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Lease {
     echo: Instant,
     their_timeout_s: u16,
 }
 
 /// A partner in the principal role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Principal {
     /// Only pings sent since then count for leases: it is principal of this n since then.
     since: Instant,
@@ -147,7 +147,7 @@ pub struct Principal {
 }
 
 /// Why an instance is principal: what it brings along.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Came {
     /// It was principal before it restarted: no exposure right, and no haste. [OQ-4.1, OQ-17]
     Restarted,

@@ -26,7 +26,7 @@ use std::collections::BTreeSet;
 const PAGES_PER_REQUEST: usize = 64;
 
 /// Progress of a rejoining mirror.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Rejoin {
     /// Not connected to a principal.
     Idle,

@@ -15,7 +15,7 @@ use crate::types::{InstanceId, Instant, MirroringState, Role, Safety};
 const TIMEOUT_S_MIN: u16 = 5;
 
 /// A statement that waits for other instances.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Ongoing {
     /// The host's number; none for what the session finishes after the answer.
     request: Option<u64>,
@@ -25,7 +25,7 @@ pub struct Ongoing {
 }
 
 /// What a statement waits for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Waits {
     /// The partner's answer to a setting; the witness is told too, without waiting.
     Setting { setting: Setting, version: Version, told: bool },

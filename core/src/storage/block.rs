@@ -15,7 +15,7 @@ pub const BLOCK_SECTORS_MAX: u32 = (BLOCK_BYTES_MAX / SECTOR_BYTES) as u32;
 const MAGIC: u32 = u32::from_le_bytes(*b"DBML");
 
 /// A sealed block: its content never changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Block {
     /// Where it begins; slot 0.
     pub lsn: Lsn,
@@ -63,7 +63,7 @@ impl<'a> Iterator for Records<'a> {
 }
 
 /// What a block says about the one before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Link {
     /// Where the block before begins; [`Lsn::ZERO`] for the first block of all.
     pub lsn: Lsn,

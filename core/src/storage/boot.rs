@@ -10,7 +10,7 @@ use std::sync::Arc;
 const MAGIC: u32 = u32::from_le_bytes(*b"DBMT");
 
 /// Where recovery begins. Invariant: `log_start` <= `min_lsn` <= `checkpoint`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Boot {
     /// Counts boot records; its parity names the slot.
     pub sequence: u64,
@@ -61,7 +61,7 @@ impl Boot {
 }
 
 /// Why a boot record is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     /// It names a new checkpoint.
     Checkpoint,
@@ -72,7 +72,7 @@ pub(super) enum Purpose {
 }
 
 /// The file: what is durable, what is being written, what waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct BootFile {
     durable: Boot,
     writing: Option<(u64, Boot, Purpose)>,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Branches in order, each with its first LSN. Never empty. An entry may be empty, when its successor begins at the
 /// same LSN.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct BranchTable {
     entries: Vec<(Branch, Lsn)>,
 }

@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub(super) const CHECKPOINT_SECTORS: u32 = 4;
 
 /// A checkpoint record of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct CheckpointMark {
     /// The record.
     pub record: Lsn,
@@ -38,7 +38,7 @@ pub(super) struct CheckpointMark {
 }
 
 /// What a checkpoint is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Kind {
     /// The principal's: the pages hold everything below `redo_lsn`.
     Principal { redo_lsn: Lsn },
@@ -49,7 +49,7 @@ enum Kind {
 }
 
 /// How far it is; numbers are those of the disk operation awaited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     WaitLog,
     DoubleWrite(u64),
@@ -60,7 +60,7 @@ enum Stage {
 }
 
 /// A checkpoint under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Checkpoint {
     kind: Kind,
     stage: Stage,

@@ -15,7 +15,7 @@ use crate::types::{Branch, Key, Lsn, PageId, TxnId, Value};
 use std::collections::{BTreeSet, VecDeque};
 
 /// What the copy is used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Side {
     /// Just recovered; nothing is written before it is one of the others.
     Undecided,
@@ -48,7 +48,7 @@ pub enum CopyEvent {
 ///
 /// Invariants: `log_start <= min_lsn <= checkpoint` of the boot record and all below `end_of_log`;
 /// `redone <= end_of_log`; on a principal the pages hold all appended log.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Copy {
     pub(super) geometry: Geometry,
     pub(super) side: Side,

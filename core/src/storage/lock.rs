@@ -5,7 +5,7 @@ use crate::types::{Key, TxnId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Strength of a lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
     /// Together with other readers.
     Shared,
@@ -23,7 +23,7 @@ impl Mode {
 }
 
 /// The answer to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Granted {
     /// Held now.
     Yes,
@@ -34,7 +34,7 @@ pub enum Granted {
 }
 
 /// One row's lock. Invariant: one exclusive holder, or any number of shared ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 struct RowLock {
     holders: Vec<(TxnId, Mode)>,
     /// Upgrades stand before all others.
@@ -42,7 +42,7 @@ struct RowLock {
 }
 
 /// All row locks of a copy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Locks {
     rows: BTreeMap<Key, RowLock>,
     /// Rows a transaction holds.

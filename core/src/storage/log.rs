@@ -27,7 +27,7 @@ struct InFlight {
 }
 
 /// Invariants: hardened <= issued <= end; blocks are contiguous by [`Ring::next_block`] and end at `end`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Log {
     pub ring: Ring,
     pub branches: BranchTable,
@@ -274,5 +274,12 @@ impl Log {
             assert_eq!(self.ring.next_block(a.end), b.lsn, "blocks are contiguous");
             assert!(a.branch <= b.branch, "branches only grow");
         }
+    }
+}
+
+/// Completions come in the order of issue, so numbers tell nothing more. [`crate::canon`]
+impl std::hash::Hash for InFlight {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        (self.end, self.done).hash(state);
     }
 }

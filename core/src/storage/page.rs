@@ -19,7 +19,7 @@ pub fn page_of(key: Key) -> PageId {
 }
 
 /// One page in memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Page {
     /// The last record applied to it; the guard of redo. [P-12]
     pub lsn: Lsn,
@@ -88,7 +88,7 @@ impl Page {
 }
 
 /// All pages of a copy, resident, with the set that differs from disk.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Pages {
     pages: BTreeMap<PageId, Page>,
     /// Changed since last taken by a checkpoint.

@@ -14,7 +14,7 @@ const ABSENT: u8 = 0xFF;
 pub type Image<'a> = Option<&'a [u8]>;
 
 /// One log record. [OQ-45]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Record<'a> {
     /// The first record of a transaction, logged with its first change.
     Begin {

@@ -11,7 +11,7 @@ use crate::io::SECTOR_BYTES;
 use crate::types::Lsn;
 
 /// The arithmetic of one log file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ring {
     vlf_sectors: u32,
     vlf_count: u32,

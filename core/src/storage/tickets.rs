@@ -22,3 +22,10 @@ impl Tickets {
         FileId { session: self.session, kind }
     }
 }
+
+/// The next number only has to be new. [`crate::canon`]
+impl std::hash::Hash for Tickets {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.session.hash(state);
+    }
+}

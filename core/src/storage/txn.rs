@@ -6,7 +6,7 @@ use crate::types::{Key, Lsn, TxnId, Value};
 use std::collections::BTreeMap;
 
 /// How far a transaction is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TxnState {
     /// A client's, running.
     Active,
@@ -17,7 +17,7 @@ pub enum TxnState {
 }
 
 /// One change that can be undone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct UndoEntry {
     /// The update's LSN.
     pub lsn: Lsn,
@@ -28,7 +28,7 @@ pub struct UndoEntry {
 }
 
 /// One transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Txn {
     /// How far it is.
     pub state: TxnState,
@@ -39,7 +39,7 @@ pub struct Txn {
 }
 
 /// All transactions that are not released.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Transactions {
     table: BTreeMap<TxnId, Txn>,
     /// Sectors of log that ending all of them may take: one for each change and one for each last record.

@@ -43,6 +43,9 @@ pub enum Command {
         #[command(flatten)]
         run: RunArgs,
     },
+    /// Explore every order of events, and every place of a few faults, from a situation
+    #[command(after_help = EXIT_STATUS)]
+    Explore(super::explore::ExploreArgs),
     /// List scenarios with the rules they are about
     List {
         /// Files or directories

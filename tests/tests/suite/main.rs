@@ -2,6 +2,7 @@
 
 mod commands;
 mod determinism;
+mod explorer;
 mod oracle_fires;
 mod premises;
 mod schema;

@@ -4,7 +4,7 @@
 use super::*;
 
 /// One client connection.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Client {
     pub(super) txn: Option<TxnId>,
     /// A batch being executed: its operations, those done, what their rows held.
@@ -16,7 +16,7 @@ pub(super) struct Client {
 }
 
 /// A commit that is logged and not confirmed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Pending {
     pub(super) txn: TxnId,
     pub(super) lsn: Lsn,
