@@ -470,6 +470,11 @@ impl Expectations {
                 (Kind::Event, u32::from(*number), (last != *previous).then_some((*previous, last)))
             }
             Notice::Message { number, .. } => (Kind::Message, *number, None),
+            // The first event of the next session has 0 before it.
+            Notice::Removed { .. } => {
+                self.last_event[usize::from(instance.0)] = 0;
+                return;
+            }
             _ => return,
         };
         for k in 0..self.telling.len() {

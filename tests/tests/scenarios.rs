@@ -23,13 +23,6 @@ const SEEDS: u64 = 5;
 const SEEDS_OF_HOURS: u64 = 1;
 /// Seeds of a scenario with random faults.
 const SEEDS_OF_CHAOS: u64 = 30;
-/// Stories that wait for the oracle to follow a database after its session was removed; all they expect is seen.
-const NOT_YET: [&str; 4] = [
-    "stories/data-centre-loss-with-witness",
-    "stories/removal-keeps-both-copies",
-    "stories/removal-of-two-that-serve",
-    "stories/removed-and-set-up-again",
-];
 /// Failing seeds that are told in full.
 const TOLD_MAX: usize = 3;
 
@@ -44,15 +37,13 @@ fn main() -> ExitCode {
 fn trial(root: &Path, file: PathBuf) -> Trial {
     let shown = file.strip_prefix(root).expect("found below the root").display().to_string();
     let name = shown.trim_start_matches("scenarios/").trim_end_matches(".json").to_owned();
-    let waits = NOT_YET.contains(&name.as_str());
-    let trial = Trial::test(name.clone(), move || {
+    Trial::test(name.clone(), move || {
         let scenario = read::file(&file).map_err(|e| e.to_string())?;
         let seeds = seeds(&scenario)?;
         let failed: Vec<RunReport> =
             run(shown, scenario, &seeds).into_iter().filter(|r| r.verdict == Verdict::Failed).collect();
         if failed.is_empty() { Ok(()) } else { Err(Failed::from(complaint(&name, &failed, seeds.len()))) }
-    });
-    trial.with_ignored_flag(waits)
+    })
 }
 
 fn seeds(scenario: &Scenario) -> Result<Vec<u64>, String> {

@@ -26,6 +26,8 @@ pub(super) struct Durability {
     partners: [InstanceId; 2],
     lineages: Vec<Lineage>,
     confirmed: Vec<Confirmed>,
+    /// A former mirror's copy that was recovered: a database of its own, to which no earlier commit is owed. [FO-47, C-84]
+    apart: Option<InstanceId>,
     /// Who served last: instance, its life, n.
     server: Option<(InstanceId, u32, RoleSequence)>,
     /// Who served under the highest n.
@@ -99,6 +101,7 @@ impl Durability {
             confirmed: Vec::new(),
             server: None,
             newest: None,
+            apart: None,
             life: vec![0; instances],
             doubtful: Vec::new(),
             dead_ends: Vec::new(),
@@ -166,7 +169,7 @@ impl Durability {
     ) {
         let life = self.life.get(usize::from(by.0)).copied().unwrap_or_default();
         let now = (by, life, n);
-        if self.server == Some(now) {
+        if self.server == Some(now) || self.apart == Some(by) {
             return;
         }
         if self.newest.is_none_or(|(newest, _)| n > newest) {
@@ -191,6 +194,20 @@ impl Durability {
                 });
             }
         }
+    }
+
+    /// RESTORE DATABASE … WITH RECOVERY has succeeded there. A copy that lacks what was confirmed elsewhere is another
+    /// database from now on; one that has it all goes on where the old principal ended. [C-84, FO-47]
+    pub(super) fn recovered(&mut self, instance: InstanceId, chain: &Chain) {
+        let head = self.lineages.last().and_then(|lineage| lineage.head);
+        if head.is_some_and(|head| !chain.contains(chain.end(instance.0.into()), head)) {
+            self.apart = Some(instance);
+        }
+    }
+
+    /// Two databases that once were one answer clients: no single order explains what they saw.
+    pub(super) fn parted(&self) -> bool {
+        self.apart.is_some()
     }
 
     /// The first server after a force: what its log holds of the confirmed commits is what later ones need. [FO-62]
@@ -243,6 +260,9 @@ impl Durability {
                     c.by.0, commit.txn, c.lsn
                 )
             });
+        }
+        if self.apart == Some(c.by) {
+            return;
         }
         let place = self.lineage(c.n);
         if let Some(head) = self.lineages[place].head {

@@ -56,6 +56,8 @@ impl Events {
         if let Some(of) = self.of.get_mut(usize::from(instance.0)) {
             of.status = None;
             of.open.clear();
+            // The first event of a session has 0 before it.
+            of.last = 0;
         }
     }
 
@@ -71,7 +73,7 @@ impl Events {
         at: Time,
         instance: InstanceId,
         (from, to): (Option<Shown>, Shown),
-        origin: Option<Origin>,
+        origin: Option<Option<Origin>>,
         report: &mut Report,
     ) {
         let Some(of) = self.here(at, instance) else { return };
@@ -80,11 +82,16 @@ impl Events {
         of.open.iter_mut().filter(|o| states.contains(&o.number)).for_each(|o| o.demanded = false);
         let connected = of.status.is_some_and(|s| s.witness == Some(WitnessState::Connected));
         let before = of.open.len();
+        if origin.is_none() && from.is_some_and(|f| f.0 != to.0) {
+            // Any form of role switch may have been the cause.
+            let numbers = if to.0 == Mirror { &[7][..] } else { &[8, 9] };
+            of.open.extend(numbers.iter().map(|&number| Occasion { number, demanded: false }));
+        }
         let mut demand = |number| of.open.push(Occasion { number, demanded: true });
         if from.is_none() {
             demand(0);
         }
-        match (from.map(|f| f.0), to.0, origin) {
+        match (from.map(|f| f.0), to.0, origin.flatten()) {
             (Some(Principal), Mirror, Some(Origin::HandOver)) => demand(7),
             (Some(Mirror), Principal, Some(Origin::Automatic)) => demand(8),
             (Some(Mirror), Principal, Some(Origin::Force)) => demand(9),

@@ -51,6 +51,7 @@ use crate::observe::{ClientId, Fact};
 use crate::scenario::{SafetyDecl, Scenario, Workload};
 use crate::time::Time;
 use dbm_core::config::Tuning;
+use dbm_core::control::Statement;
 use dbm_core::io::{ClientEvent, DiskOp, FileId, FileKind, Input, Notice, Reply};
 use dbm_core::types::{InstanceId, RoleSequence, Safety, SessionId};
 
@@ -230,7 +231,12 @@ impl Oracle {
                     self.events.status(at, instance, status, &mut self.report);
                 }
             }
-            Fact::StatementDone { instance, sql, result } => self.statements.ended(instance, sql, result),
+            Fact::StatementDone { instance, sql, result } => {
+                if result.is_ok() && matches!(dbm_core::control::parse(sql), Ok(Statement::Recover { .. })) {
+                    self.durability.recovered(instance, &self.chain);
+                }
+                self.statements.ended(instance, sql, result);
+            }
             Fact::Panicked { instance, message } => {
                 self.report
                     .fire("panic", "PANIC", at, || format!("instance {} panicked: {message}", instance.0));
@@ -250,7 +256,7 @@ impl Oracle {
 
     /// What clients saw, on the surviving log and, after a forced service, on each log that was left behind.
     fn judge_data(&mut self, end: Time) {
-        let Some(server) = self.durability.server() else { return };
+        let Some(server) = self.durability.server().filter(|_| !self.durability.parted()) else { return };
         let forced = self.durability.forced();
         let accounts = self.setup.workload.map_or(0, |w| w.accounts.min(data::FIRST_LIST_KEY));
         let mut tips = vec![self.chain.end(server.0.into())];
@@ -434,7 +440,12 @@ impl Oracle {
                         switches: &self.switches,
                     };
                     self.states.told(at, instance, (from, to), n, &causes, &mut self.report);
-                    let origin = self.switches.made(n).map(|made| made.origin);
+                    // After a removal the oracle does not follow who made which role sequence.
+                    let origin = if self.world.tried.foreign {
+                        None
+                    } else {
+                        Some(self.switches.made(n).map(|made| made.origin))
+                    };
                     self.events.transition(at, instance, (from, to), origin, &mut self.report);
                 }
             }

@@ -268,6 +268,8 @@ pub struct RecordView {
     pub owner: InstanceId,
     /// Synchronised?, with the pair (n, sequence) under which that was recorded.
     pub synchronised: Option<(bool, RoleSequence, u64)>,
+    /// Mirroring was removed: the record stands for no session. [TR-23]
+    pub over: bool,
     /// The suspended flag.
     pub suspended: bool,
     /// The pair (n, sequence) under which it was set.
@@ -363,6 +365,7 @@ pub fn record(slot: &[u8]) -> Option<RecordView> {
         n: record.shared.n,
         owner: record.shared.owner,
         synchronised: Some((synchronized.value, synchronized.stamp.n, synchronized.stamp.sequence.into())),
+        over: record.life != dbm_core::record::Life::Session,
         suspended: record.shared.suspended.value,
         suspended_at: pair(record.shared.suspended.stamp),
         safety: record.shared.safety.value,

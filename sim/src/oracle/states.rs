@@ -119,7 +119,7 @@ impl States {
             Some("shows an n that is not durable there")
         } else if principal && !records.has_owned(instance, n) {
             Some("is shown as principal of an n that its durable record never gave it")
-        } else if status.serving && !principal {
+        } else if status.serving && !principal && !(status.role.is_none() && record.over) {
             Some("is shown as open to clients without being principal")
         } else if unsynchronised {
             Some("is shown as SYNCHRONIZED without having recorded that for this n")

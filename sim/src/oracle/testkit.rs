@@ -218,6 +218,7 @@ fn test_record(slot: &[u8]) -> Option<RecordView> {
         n: RoleSequence(f[1] as u32),
         owner: InstanceId(f[2] as u8),
         synchronised: Some((f[3] == 1, RoleSequence(f[1] as u32), f[4])),
+        over: false,
         suspended: f[6] == 1,
         suspended_at: (RoleSequence(f[7] as u32), f[8]),
         safety: if f[9] == 1 { Safety::Off } else { Safety::Full },

@@ -257,6 +257,10 @@ impl Partner {
         self.released = false;
         self.common.want_channel(cx, peer);
         self.become_mirror(cx, Elected::No);
+        if let Some(channel) = self.common.channel_mut(peer) {
+            // What START says of the principal is its record. [TR-1]
+            channel.start(&record);
+        }
         self.say_record(cx, peer);
         Ok(())
     }

@@ -78,10 +78,14 @@ impl Partner {
         let n = self.common.n();
         let safety = self.common.shared().safety.value;
         if self.is_over() {
+            if !self.released {
+                return;
+            }
             if let Some(from) = self.shown.take() {
                 cx.out.push(Effect::Notice(Notice::Removed { session, from: Some(from) }));
             }
             self.switched = None;
+            self.last_event = 0;
             (self.was_serving, self.was_exposed) = (false, false);
             self.tell(cx, Status { role: None, state: None, n, witness: None, safety, serving });
             return;
