@@ -241,7 +241,7 @@ impl Switches {
         Some(Made { n: new.n, owner: new.owner, origin })
     }
 
-    /// What a manual failover needs at its hand-over. [FO-31 … FO-38, OQ-9]
+    /// What a manual failover needs at its hand-over. [FO-31, FO-33 … FO-38, OQ-9]
     fn hand_over(&self, cx: &mut Issue<'_>) -> Vec<(&'static str, &'static str)> {
         cx.report.held(Premise::HandOverJudged);
         let (instance, before, new) = (cx.instance, cx.before, cx.new);
@@ -391,7 +391,7 @@ mod tests {
         of(&bench)
     }
 
-    /// [FO-31 … FO-39, OQ-9]
+    /// [FO-31, FO-33 … FO-39, OQ-9]
     #[test]
     fn a_hand_over_needs_its_preconditions() {
         assert_eq!(hand_over(""), []);
