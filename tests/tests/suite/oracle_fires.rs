@@ -96,22 +96,22 @@ killers! {
     serves_after_handover:
         "serves-after-handover", "proof/broken-hand-over", 1..=3, In::Every, "roles";
     serves_while_handing_over:
-        "serves-while-handing-over", "proof/hand-over-write-in-flight", 1..=3, In::Every, "unmet";
+        "serves-while-handing-over", "proof/hand-over-write-in-flight", 1..=3, In::Every, "switches";
     force_without_witness:
         "force-without-witness", "proof/force-needs-the-witness", 1..=3, In::Every, "roles";
     force_by_suspended_flag:
-        "force-by-suspended-flag", "proof/force-needs-the-current-fork", 1..=3, In::Every, "unmet";
+        "force-by-suspended-flag", "proof/force-needs-the-current-fork", 1..=3, In::Every, "switches";
     resume_keeps_fork: "resume-keeps-fork", "proof/resume-drops-the-fork", 1..=3, In::Every, "logs";
     undo_without_resume:
         "undo-without-resume", "proof/nothing-is-undone-before-resume", 1..=3, In::Every, "unmet";
     suspended_fails_over:
         "suspended-fails-over", "proof/suspended-session-does-not-fail-over", 1..=3, In::Every, "roles";
     volatile_suspend:
-        "volatile-suspend", "proof/forced-suspension-survives-a-restart", 1..=3, In::Every, "unmet";
+        "volatile-suspend", "proof/forced-suspension-survives-a-restart", 1..=3, In::Every, "switches";
     witness_from_hello:
         "witness-from-hello", "proof/witness-is-not-made-from-a-hello", 1..=3, In::Every, "unmet";
     truncate_while_suspended:
-        "truncate-while-suspended", "proof/paused-mirror-keeps-its-log", 1..=3, In::Every, "unmet";
+        "truncate-while-suspended", "proof/paused-mirror-keeps-its-log", 1..=3, In::Every, "liveness";
 }
 
 #[test]
