@@ -101,6 +101,15 @@ pub struct RoleRecord {
 }
 
 impl RoleRecord {
+    /// The role goes to `owner` under `n`, from this point of the log on, and nobody has said "synchronised" for it yet.
+    /// [FO-4, FO-62, OQ-4.1]
+    pub fn pass(&mut self, n: RoleSequence, owner: InstanceId, failover_lsn: Lsn) {
+        self.n = n;
+        self.owner = owner;
+        self.failover_lsn = failover_lsn;
+        self.synchronized = Stamped::not_synchronized(n);
+    }
+
     /// What an instance with this record holds once it is told of `theirs`, which is of a higher role sequence: owner,
     /// failover LSN and the synchronised flag are those of the new n; of each setting the newer value counts, wherever it
     /// was made. [OQ-4.5, OQ-20]

@@ -257,10 +257,7 @@ impl Seat {
         suspended: Stamped<bool>,
     ) {
         self.common.keeper.change(cx.out, |r| {
-            r.shared.n = claimed;
-            r.shared.owner = peer;
-            r.shared.failover_lsn = hardened;
-            r.shared.synchronized = Stamped::not_synchronized(claimed);
+            r.shared.pass(claimed, peer, hardened);
             r.shared.suspended = suspended;
         });
         self.common.new_sequence(cx.now);

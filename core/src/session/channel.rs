@@ -3,7 +3,8 @@
 
 use crate::bugs::{Bug, planted};
 use crate::config::{Config, Tuning};
-use crate::io::{Effect, Effects, Notice};
+use crate::control::{ServerAddress, sql_error};
+use crate::io::{Effect, Effects, Notice, SqlError};
 use crate::message::{ByeReason, ChannelId, Message, OtherChannel, RoleRecord, Setting, Stamp};
 use crate::record::{Keeper, Version};
 use crate::transport::{LinkLoss, Transport};
@@ -35,6 +36,12 @@ impl Cx<'_> {
     /// The tunables.
     pub fn tuning(&self) -> &Tuning {
         &self.config.tuning
+    }
+    /// The instance behind a server network address. Malformed: E1449; nobody's: E1418. [NA-5]
+    pub fn instance_at(&self, address: &str) -> Result<InstanceId, SqlError> {
+        let wanted = address.parse::<ServerAddress>()?;
+        let known = self.config.addresses.iter().position(|a| a.parse().as_ref() == Ok(&wanted));
+        known.map(|index| InstanceId(index as u8)).ok_or(sql_error(1418))
     }
     /// Is this bug planted?
     pub fn bug(&self, bug: Bug) -> bool {

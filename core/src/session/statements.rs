@@ -5,7 +5,7 @@ use super::channel::{Cx, Taken};
 use super::mirror::Elected;
 use super::partner::{Partner, RoleData};
 use crate::bugs::Bug;
-use crate::control::{PartnerOption, ServerAddress, Statement, WitnessOption, sql_error};
+use crate::control::{PartnerOption, Statement, WitnessOption, sql_error};
 use crate::io::{Effect, SqlError};
 use crate::message::{ChannelId, Message, RoleRecord, Setting, Stamp, WitnessSetting};
 use crate::record::Version;
@@ -50,8 +50,8 @@ enum Waits {
 }
 
 impl Ongoing {
-    fn new(request: u64, cx: &Cx<'_>, waits: Waits) -> Self {
-        Ongoing { request: Some(request), deadline: cx.now + cx.tuning().statement_timeout, waits }
+    fn new(request: impl Into<Option<u64>>, cx: &Cx<'_>, waits: Waits) -> Self {
+        Ongoing { request: request.into(), deadline: cx.now + cx.tuning().statement_timeout, waits }
     }
 
     /// Ends the statement.
@@ -131,7 +131,6 @@ impl Partner {
             // One at a time; transient, retry.
             return Err(sql_error(1404));
         }
-        let now = cx.now;
         let done = |cx: &mut Cx<'_>| {
             cx.out.push(Effect::StatementDone { request, result: Ok(()) });
             Ok(())
@@ -145,7 +144,7 @@ impl Partner {
                     }
                     self.set_safety(cx, *value);
                     let setting = Setting::Safety(self.common.shared().safety);
-                    self.wait_for_setting(cx, request, setting, now);
+                    self.wait_for_setting(cx, request, setting);
                     Ok(())
                 }
                 PartnerOption::Timeout(value) => {
@@ -156,7 +155,7 @@ impl Partner {
                     self.common.keeper.change(cx.out, |r| r.shared.timeout_s.set(n, seconds));
                     self.period_changed(cx, before_s);
                     let setting = Setting::Timeout(self.common.shared().timeout_s);
-                    self.wait_for_setting(cx, request, setting, now);
+                    self.wait_for_setting(cx, request, setting);
                     Ok(())
                 }
                 PartnerOption::Suspend | PartnerOption::Resume => {
@@ -174,7 +173,7 @@ impl Partner {
                     }
                     self.set_suspended(cx, suspend);
                     let setting = Setting::Suspended(self.common.shared().suspended);
-                    self.wait_for_setting(cx, request, setting, now);
+                    self.wait_for_setting(cx, request, setting);
                     Ok(())
                 }
                 PartnerOption::Failover => self.begin_failover(cx, request),
@@ -227,18 +226,14 @@ impl Partner {
         }
     }
 
-    fn wait_for_setting(&mut self, cx: &mut Cx<'_>, request: u64, setting: Setting, now: Instant) {
+    fn wait_for_setting(&mut self, cx: &Cx<'_>, request: u64, setting: Setting) {
         let version = self.common.keeper.version();
-        debug_assert!(now == cx.now, "a statement begins now");
         self.ongoing = Some(Ongoing::new(request, cx, Waits::Setting { setting, version, told: false }));
     }
 
     /// SET WITNESS =. The principal is bound first. [C-70 … C-72, OQ-16, OQ-39]
     fn witness_set(&mut self, cx: &mut Cx<'_>, request: u64, address: &str) -> Result<(), SqlError> {
-        let wanted: ServerAddress = address.parse()?;
-        let known = cx.config.addresses.iter().position(|a| a.parse::<ServerAddress>() == Ok(wanted.clone()));
-        let Some(index) = known else { return Err(sql_error(1418)) };
-        let witness = InstanceId(index as u8);
+        let witness = cx.instance_at(address)?;
         if self.common.shared().partners.contains(&witness) {
             return Err(sql_error(1429));
         }
@@ -273,11 +268,8 @@ impl Partner {
         }
         let setting = Setting::Witness(self.common.shared().witness);
         let version = self.common.keeper.version();
-        self.ongoing = Some(Ongoing {
-            request,
-            deadline: cx.now + cx.tuning().statement_timeout,
-            waits: Waits::WitnessPartner { setting, version, told: false, witness },
-        });
+        self.ongoing =
+            Some(Ongoing::new(request, cx, Waits::WitnessPartner { setting, version, told: false, witness }));
     }
 
     fn caught_up(&self, cx: &Cx<'_>) -> bool {
@@ -310,11 +302,11 @@ impl Partner {
         let version = self.common.keeper.change(cx.out, |r| r.shared.witness.set(n, leaving));
         let mut off = self.common.shared().witness;
         off.value = WitnessSetting::Off;
-        self.ongoing = Some(Ongoing {
+        self.ongoing = Some(Ongoing::new(
             request,
-            deadline: cx.now + cx.tuning().statement_timeout,
-            waits: Waits::WitnessLeaves { setting: Setting::Witness(off), version, told: None, next },
-        });
+            cx,
+            Waits::WitnessLeaves { setting: Setting::Witness(off), version, told: None, next },
+        ));
     }
 
     /// What a statement waits for may have come; its messages leave when the own record is durable.

@@ -228,10 +228,7 @@ impl Partner {
         let me = cx.me();
         let failover_lsn = self.copy.as_ref().map(|c| c.hardened()).unwrap_or_default();
         self.common.keeper.change(cx.out, |r| {
-            r.shared.n = n;
-            r.shared.owner = me;
-            r.shared.failover_lsn = failover_lsn;
-            r.shared.synchronized = Stamped::not_synchronized(n);
+            r.shared.pass(n, me, failover_lsn);
             r.shared.suspended = suspended;
             r.claim = None;
         });

@@ -94,10 +94,7 @@ impl Partner {
         let n = if cx.bug(Bug::HandoverKeepsSequence) { self.common.n() } else { self.common.n().next() };
         cx.step(self.common.session, "handover.bound");
         self.common.keeper.change(cx.out, |r| {
-            r.shared.n = n;
-            r.shared.owner = owner;
-            r.shared.failover_lsn = end;
-            r.shared.synchronized = Stamped::not_synchronized(n);
+            r.shared.pass(n, owner, end);
         });
         self.failover_handed_over();
         if cx.bug(Bug::ServesWhileHandingOver)

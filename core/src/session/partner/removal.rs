@@ -5,7 +5,7 @@
 //! former principal goes on as a database of its own, the former mirror stays in the restoring state.
 
 use super::*;
-use crate::control::{ServerAddress, sql_error};
+use crate::control::sql_error;
 use crate::io::SqlError;
 use crate::message::{Stamp, WitnessSetting};
 use crate::record::Record;
@@ -165,9 +165,7 @@ impl Partner {
         if self.ongoing.is_some() || !self.released {
             return Err(sql_error(1404));
         }
-        let wanted: ServerAddress = address.parse()?;
-        let known = cx.config.addresses.iter().position(|a| a.parse::<ServerAddress>() == Ok(wanted.clone()));
-        let peer = known.map(|index| InstanceId(index as u8)).ok_or(sql_error(1418))?;
+        let peer = cx.instance_at(address)?;
         if peer == cx.me() {
             return Err(sql_error(1452));
         }

@@ -108,9 +108,7 @@ impl Partner {
             let apart = switch != Switch::Manual || was == MirroringState::Disconnected;
             let first = if apart { MirroringState::Disconnected } else { MirroringState::Synchronizing };
             if state != first {
-                let through = (role, first);
-                cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
-                self.shown = Some(through);
+                self.step_to(cx, (role, first));
             }
         }
         // Who learns over a link that stands that the role was taken from it: the roles do not agree, so for a moment it is
@@ -120,35 +118,35 @@ impl Partner {
             && was != MirroringState::Disconnected
             && self.switched != Some(Switched::HandedOver)
         {
-            let through = (Role::Principal, MirroringState::Disconnected);
-            cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
-            self.shown = Some(through);
+            self.step_to(cx, (Role::Principal, MirroringState::Disconnected));
         }
         // A failover that was abandoned leaves the session SYNCHRONIZED, for a moment at least. [TR-14]
         if before == Some((Role::Principal, MirroringState::PendingFailover))
             && role == Role::Principal
             && matches!(state, MirroringState::Suspended | MirroringState::Synchronizing)
         {
-            let through = (role, MirroringState::Synchronized);
-            cx.out.push(Effect::Notice(Notice::State { session, from: before, to: through, n }));
-            self.shown = Some(through);
+            self.step_to(cx, (role, MirroringState::Synchronized));
         }
         // A zero-length SYNCHRONIZING is visible. [states.md section 4]
         if let Some((_, MirroringState::Disconnected | MirroringState::Suspended)) = self.shown
             && state == MirroringState::Synchronized
         {
-            let through = (role, MirroringState::Synchronizing);
-            cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: through, n }));
-            self.shown = Some(through);
+            self.step_to(cx, (role, MirroringState::Synchronizing));
         }
         let last = self.shown;
-        if self.shown != Some((role, state)) {
-            cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to: (role, state), n }));
-            self.shown = Some((role, state));
-        }
+        self.step_to(cx, (role, state));
         let up = |w: Option<WitnessState>| w == Some(WitnessState::Connected);
         let witness_changed = up(witness_before) != up(witness);
         self.tell_events(cx, before, last, (role, state), witness_changed, up(witness));
+    }
+
+    /// Shows one transition, if it is one.
+    fn step_to(&mut self, cx: &mut Cx<'_>, to: (Role, MirroringState)) {
+        if self.shown != Some(to) {
+            let (session, n) = (self.common.session, self.common.n());
+            cx.out.push(Effect::Notice(Notice::State { session, from: self.shown, to, n }));
+            self.shown = Some(to);
+        }
     }
 
     /// Says the views' row when it has changed.
