@@ -99,9 +99,11 @@ impl Instance {
 
     /// When to be called with [`Input::Timeout`] at the latest.
     pub fn next_timeout(&self) -> Option<Instant> {
+        let stale = crate::bugs::planted(self.config.bug, crate::bugs::Bug::TimerInThePast);
+        let now = if stale { Instant(0) } else { self.now };
         let sessions = self.places.values().filter_map(|place| match place {
-            Place::Partner(p) => p.next_timeout(self.now, &self.config.tuning),
-            Place::Seat(s) => Some(s.next_timeout(self.now, &self.config.tuning)),
+            Place::Partner(p) => p.next_timeout(now, &self.config.tuning),
+            Place::Seat(s) => Some(s.next_timeout(now, &self.config.tuning)),
             Place::Loading { .. } | Place::Left(_) | Place::Broken => None,
         });
         sessions.chain(self.transport.next_timeout()).min()

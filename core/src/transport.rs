@@ -286,8 +286,13 @@ impl Transport {
         out: &mut Effects,
     ) {
         let Some(entry) = self.links.get_mut(&link) else { return };
-        let decoded = wire::decode(bytes);
+        let unchecked = planted(self.bug, Bug::FrameChecksumUnchecked);
+        let decoded = if unchecked { wire::decode_unchecked(bytes) } else { wire::decode(bytes) };
         let Ok((header, message)) = decoded else {
+            if planted(self.bug, Bug::DamagedFrameSkipped) {
+                entry.received += 1;
+                return;
+            }
             self.break_link(now, link, events, out);
             return;
         };

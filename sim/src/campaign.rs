@@ -200,7 +200,7 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
 }
 
 /// Panics inside a guarded run are kept for the report, not printed in between.
-fn silence_panics() {
+pub(crate) fn silence_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();

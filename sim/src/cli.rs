@@ -5,6 +5,7 @@
 
 mod args;
 mod explore;
+mod mutants;
 
 use crate::campaign::{self, Finished, Job, Jobs, Mode, Runner, Source};
 use crate::coverage::Coverage;
@@ -16,6 +17,7 @@ use crate::schema;
 pub use args::{Args, Command, RunArgs, Seeds};
 use clap::Parser;
 pub use explore::ExploreArgs;
+pub use mutants::MutantsArgs;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -126,6 +128,7 @@ fn dispatch(command: Command, runner: Runner<'_>, streams: &mut Streams<'_>) -> 
             runs(&[source], None, &run, runner, streams)
         }
         Command::Explore(args) => explore::explore(&args, streams),
+        Command::Mutants(args) => mutants::mutants(&args, streams),
         Command::List { files, json } => list(&files, json, streams),
         Command::Check { files } => check(&files, streams),
         Command::Schema => {

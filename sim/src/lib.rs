@@ -21,6 +21,8 @@ pub mod explore;
 pub mod fault;
 pub mod felt;
 pub mod frames;
+#[cfg(feature = "planted-bugs")]
+pub mod mutants;
 pub mod names;
 pub mod network;
 pub mod node;

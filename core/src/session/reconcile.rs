@@ -102,19 +102,24 @@ impl Mirror {
     fn compare(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy, principal: InstanceId) {
         let Some(theirs) = self.their_log.clone() else { return };
         let end = copy.end_of_log();
-        let Some(cut) = BranchTable::common_prefix(copy.branches(), end, &theirs.branches, theirs.end) else {
+        let Some(mut cut) = BranchTable::common_prefix(copy.branches(), end, &theirs.branches, theirs.end)
+        else {
             cx.message(common.session, 1412);
             self.rejoin = Rejoin::Unrelated;
             return;
         };
-        let listed = common.keeper.record().undo.clone();
+        if cx.bug(Bug::CutKeepsABlock) {
+            cut = copy.blocks_after(cut).next().map_or(cut, |block| block.end);
+        }
+        let listed = common.keeper.record().undo.clone().filter(|_| !cx.bug(Bug::UndoListVolatile));
         if cut == end && listed.is_none() || cx.bug(Bug::NoUndo) {
             self.adopt_branches(cx, common, copy, principal);
             return;
         }
         cx.step(common.session, "undo.begin");
         let mut pages: BTreeSet<PageId> = copy.pages_touched_from(cut);
-        if cx.bug(Bug::ResumeKeepsFork) && common.keeper.record().off_fork {
+        if cx.bug(Bug::ResumeKeepsFork) && common.keeper.record().off_fork || cx.bug(Bug::UndoFetchesNothing)
+        {
             pages.clear();
         }
         let mut target = Lsn::ZERO;

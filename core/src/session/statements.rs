@@ -124,7 +124,10 @@ impl Partner {
                 Statement::SetPartner { .. } | Statement::SetWitness { .. } => Err(sql_error(1416)),
             };
         }
-        statement.allowed_on(self.role_name())?;
+        let resume = matches!(statement, Statement::SetPartner { option: PartnerOption::Resume, .. });
+        if !(resume && cx.bug(Bug::ResumeOnMirror)) {
+            statement.allowed_on(self.role_name())?;
+        }
         let off = matches!(statement, Statement::SetPartner { option: PartnerOption::Off, .. });
         // Removal is always possible. [OQ-16]
         if self.ongoing.is_some() && !off {
@@ -148,7 +151,8 @@ impl Partner {
                     Ok(())
                 }
                 PartnerOption::Timeout(value) => {
-                    let seconds = value.seconds()?.max(TIMEOUT_S_MIN);
+                    let least = if cx.bug(Bug::ShortTimeOutKept) { 0 } else { TIMEOUT_S_MIN };
+                    let seconds = value.seconds()?.max(least);
                     self.need_partner()?;
                     let n = self.common.n();
                     let before_s = self.common.period_s();
@@ -317,6 +321,10 @@ impl Partner {
             Waits::Setting { setting, version, told } => {
                 if !*told && self.common.keeper.is_durable(*version) {
                     *told = true;
+                    if cx.bug(Bug::SettingKeptLocal) {
+                        ongoing.answer(cx, Ok(()));
+                        return;
+                    }
                     let message = Message::SettingChange { setting: *setting };
                     for peer in [Some(self.other), witness].into_iter().flatten() {
                         if self.common.connected(peer)

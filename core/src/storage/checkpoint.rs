@@ -21,6 +21,7 @@ use super::copy::{Copy, CopyEvent, Side};
 use super::double_write;
 use super::page::PAGE_BYTES;
 use super::record::Record;
+use crate::bugs::{Bug, planted};
 use crate::io::{DiskOp, Durability, Effect, Effects, FileKind};
 use crate::types::{Lsn, PageId};
 use std::sync::Arc;
@@ -168,8 +169,10 @@ impl Copy {
         let hardened = self.log.hardened();
         let Some(running) = &mut self.checkpoint else { return };
         match running.stage {
-            Stage::WaitLog if running.newest >= hardened => {}
-            Stage::WaitLog if running.ids.is_empty() => self.write_in_place(out),
+            Stage::WaitLog if running.newest >= hardened && !planted(self.bug, Bug::PageBeforeLog) => {}
+            Stage::WaitLog if running.ids.is_empty() || planted(self.bug, Bug::NoDoubleWrite) => {
+                self.write_in_place(out);
+            }
             Stage::WaitLog => {
                 let (serial, ticket) = self.tickets.next();
                 let op = DiskOp::Write {
@@ -315,8 +318,8 @@ impl Copy {
 
     /// The first record to keep by the same rule, if it is known.
     fn needed_from(&self, upto: Lsn) -> Option<Lsn> {
-        let held =
-            |c: &&CheckpointMark| c.record <= upto && (self.follows || c.record < self.mirror_hardened);
+        let all = self.follows || planted(self.bug, Bug::TruncatesWithoutMirror);
+        let held = |c: &&CheckpointMark| c.record <= upto && (all || c.record < self.mirror_hardened);
         self.checkpoints.iter().rev().filter(held).nth(1).map(|c| c.min_lsn)
     }
 

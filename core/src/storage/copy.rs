@@ -9,6 +9,7 @@ use super::log::Log;
 use super::page::{Pages, mix};
 use super::tickets::Tickets;
 use super::txn::{Transactions, TxnState};
+use crate::bugs::{Bug, planted};
 use crate::config::Geometry;
 use crate::io::{DiskResult, Effects};
 use crate::types::{Branch, Key, Lsn, PageId, TxnId, Value};
@@ -79,6 +80,8 @@ pub struct Copy {
     /// Pages installed and not yet durable.
     pub(super) installed: BTreeSet<PageId>,
     pub(super) failed: bool,
+    /// The planted bug of this run.
+    pub(super) bug: Option<Bug>,
 }
 
 impl Copy {
@@ -203,6 +206,7 @@ impl Copy {
         }
         match result {
             DiskResult::Done => {}
+            DiskResult::Failed if planted(self.bug, Bug::FailedWriteCounts) => {}
             DiskResult::Failed => {
                 self.failed = true;
                 return CopyEvent::Failed;

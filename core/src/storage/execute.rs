@@ -10,6 +10,7 @@ use super::copy::{Copy, Side};
 use super::lock::{Granted, Mode};
 use super::record::{RECORD_BYTES_MAX, Record};
 use super::txn::{TxnState, UndoEntry};
+use crate::bugs::{Bug, planted};
 use crate::io::{Op, SECTOR_BYTES};
 use crate::types::{Key, Lsn, TxnId, Value};
 
@@ -62,7 +63,8 @@ impl Copy {
             Op::Read(_) => Mode::Shared,
             Op::Write(..) | Op::Add(..) | Op::Append(..) => Mode::Exclusive,
         };
-        match self.locks.acquire(txn, key, mode) {
+        let dirty = mode == Mode::Shared && planted(self.bug, Bug::DirtyRead);
+        match if dirty { Granted::Yes } else { self.locks.acquire(txn, key, mode) } {
             Granted::Yes => {}
             Granted::Wait => return Executed::Wait,
             Granted::Deadlock => return Executed::Deadlock,
@@ -142,7 +144,7 @@ impl Copy {
                 return Undo { finished, more: true };
             }
             left -= 1;
-            if !self.compensate(txn) {
+            if planted(self.bug, Bug::LosersKeepChanges) || !self.compensate(txn) {
                 self.abort(txn);
                 finished.push(txn);
             }

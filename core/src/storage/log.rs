@@ -13,6 +13,7 @@ use super::branches::BranchTable;
 use super::record::Record;
 use super::ring::Ring;
 use super::tickets::Tickets;
+use crate::bugs::{Bug, planted};
 use crate::config::Geometry;
 use crate::io::{DiskOp, Durability, Effect, Effects, FileKind, SECTOR_BYTES};
 use crate::types::Lsn;
@@ -45,6 +46,8 @@ pub(super) struct Log {
     open: Option<(Lsn, u16)>,
     gather: Vec<u8>,
     flush_wanted: bool,
+    /// The planted bug of this run.
+    bug: Option<Bug>,
 }
 
 impl Log {
@@ -55,6 +58,7 @@ impl Log {
         blocks: VecDeque<Block>,
         last: Link,
         end: Lsn,
+        bug: Option<Bug>,
     ) -> Self {
         let mut total = 0;
         let totals = blocks.iter().map(|b| {
@@ -75,6 +79,7 @@ impl Log {
             open: None,
             gather: Vec::with_capacity(BLOCK_BYTES_MAX),
             flush_wanted: false,
+            bug,
         }
     }
 
@@ -163,6 +168,8 @@ impl Log {
         if self.issued == self.end {
             return;
         }
+        let cached = planted(self.bug, Bug::LogWriteCached);
+        let durability = if cached { Durability::Cached } else { Durability::Through };
         let from = self.index(self.issued);
         for block in self.blocks.range(from..) {
             if block.lsn.vlf() >= self.ring.limit(start) {
@@ -173,7 +180,7 @@ impl Log {
                 file: tickets.file(FileKind::Log),
                 offset: self.ring.offset(block.lsn),
                 bytes: block.bytes.clone(),
-                durability: Durability::Through,
+                durability,
             };
             out.push(Effect::Disk { ticket, op });
             self.in_flight.push_back(InFlight { serial, end: block.end, done: false });

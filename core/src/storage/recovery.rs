@@ -132,7 +132,7 @@ impl Copy {
         let boot = Boot::newest(&image.boot).ok_or(RecoveryError::NoBoot)?;
         branches.prune_below(boot.log_start);
         let mut repaired = (Vec::new(), Vec::new());
-        let mut pages = read_pages(&image, refetch, &mut repaired)?;
+        let mut pages = read_pages(&image, refetch, &mut repaired, bug)?;
         let verify = if planted(bug, Bug::NoRecoveryChecksum) { Verify::Lengths } else { Verify::Full };
         let scan = scan(&image.log, &Ring::new(&geometry), &branches, boot.log_start, verify);
         if scan.end <= boot.checkpoint {
@@ -150,7 +150,9 @@ impl Copy {
                 continue;
             }
             txns.follow(lsn, &record, TxnState::Unfinished);
-            if let Some((key, after)) = record.change() {
+            if let Some((key, after)) = record.change()
+                && !planted(bug, Bug::NoRedoInRecovery)
+            {
                 redone_records += usize::from(pages.apply(lsn, key, after));
             }
         }
@@ -168,7 +170,7 @@ impl Copy {
         let mut copy = Copy {
             geometry,
             side: Side::Undecided,
-            log: Log::new(&geometry, branches, scan.blocks, last, scan.end),
+            log: Log::new(&geometry, branches, scan.blocks, last, scan.end, bug),
             pages,
             txns,
             locks: Locks::default(),
@@ -185,6 +187,7 @@ impl Copy {
             follows: false,
             installed: BTreeSet::new(),
             failed: false,
+            bug,
         };
         if !repaired.0.is_empty() {
             copy.start_repair(repaired.0, repaired.1);
@@ -199,14 +202,16 @@ fn read_pages(
     image: &CopyImage,
     refetch: &BTreeSet<PageId>,
     repaired: &mut (Vec<PageId>, Vec<u8>),
+    bug: Option<Bug>,
 ) -> Result<Pages, RecoveryError> {
     let images = double_write::decode(&image.double_write);
-    let mut pages = Pages::default();
+    let mut pages = Pages::new(bug);
+    let verify = if planted(bug, Bug::PageChecksumUnchecked) { Verify::Lengths } else { Verify::Full };
     for (id, bytes) in (0..).map(PageId).zip(image.data.chunks(PAGE_BYTES)) {
         // The last write may have made the file grow by a part of a page.
         let mut whole = [0; PAGE_BYTES];
         whole[..bytes.len()].copy_from_slice(bytes);
-        let page = Page::decode(id, &whole).or_else(|error| {
+        let page = Page::decode_as(id, &whole, verify).or_else(|error| {
             let bytes = images.get(&id).ok_or(error)?;
             let page = Page::decode(id, bytes)?;
             repaired.0.push(id);

@@ -46,6 +46,9 @@ pub enum Command {
     /// Explore every order of events, and every place of a few faults, from a situation
     #[command(after_help = EXIT_STATUS)]
     Explore(super::explore::ExploreArgs),
+    /// Plant each bug and see how soon it is noticed, by what, and what would be missed without it
+    #[command(after_help = super::mutants::EXAMPLES)]
+    Mutants(super::mutants::MutantsArgs),
     /// List scenarios with the rules they are about
     List {
         /// Files or directories

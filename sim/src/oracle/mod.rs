@@ -44,7 +44,7 @@ mod testkit;
 mod world;
 
 pub use parse::{Decoders, FrameView, RecordView, SeatView};
-pub use report::{Loss, PER_RULE_MAX, Stats, VIOLATIONS_MAX, Verdict, Violation, Window};
+pub use report::{Loss, PER_RULE_MAX, Stats, VIOLATIONS_MAX, Verdict, Violation, Window, invariants};
 
 use crate::fault::Action;
 use crate::observe::{ClientId, Fact};

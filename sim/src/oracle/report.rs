@@ -167,6 +167,11 @@ premises! {
     StatesJudged = "liveness", "both views were compared with SYNCHRONIZED";
 }
 
+/// Every invariant, by name.
+pub fn invariants() -> std::collections::BTreeSet<&'static str> {
+    NAMES.iter().map(|(invariant, _)| *invariant).chain(["panic", "livelock"]).collect()
+}
+
 /// Collects violations and counts premises.
 #[derive(Clone, Debug)]
 pub(super) struct Report {

@@ -60,7 +60,7 @@ impl Partner {
         }
         let n = self.common.n().next();
         let mut suspended = self.common.shared().suspended;
-        suspended.set(n, true);
+        suspended.set(n, !cx.bug(Bug::ForceNotSuspended));
         if cx.bug(Bug::StampWithoutRoleSequence) {
             suspended.stamp.sequence -= 1;
         }

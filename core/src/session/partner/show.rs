@@ -67,7 +67,8 @@ impl Partner {
     pub(super) fn show(&mut self, cx: &mut Cx<'_>) {
         // Views never show what is not durable yet. [P-1]
         let keeper = &self.common.keeper;
-        if keeper.switching() || keeper.durable_suspended() != keeper.record().shared.suspended {
+        let settling = keeper.switching() || keeper.durable_suspended() != keeper.record().shared.suspended;
+        if settling && !cx.bug(Bug::ViewBeforeDurable) {
             return;
         }
         let session = self.common.session;
@@ -76,7 +77,10 @@ impl Partner {
             RoleData::Mirror(_) => false,
         };
         let n = self.common.n();
-        let safety = self.common.shared().safety.value;
+        let mut safety = self.common.shared().safety.value;
+        if cx.bug(Bug::SafetyStale) {
+            safety = crate::types::Safety::Full;
+        }
         if self.is_over() {
             if !self.released {
                 return;
@@ -92,7 +96,10 @@ impl Partner {
         }
         let role = self.role_now();
         let state = self.state(cx);
-        let witness = self.witness_state();
+        let mut witness = self.witness_state();
+        if cx.bug(Bug::WitnessStateStale) {
+            witness = witness.map(|_| WitnessState::Connected);
+        }
         let before = self.shown;
         let witness_before = self.status.and_then(|s| s.witness);
         let status = Status { role: Some(role), state: Some(state), n, witness, safety, serving };
@@ -130,6 +137,7 @@ impl Partner {
         // A zero-length SYNCHRONIZING is visible. [states.md section 4]
         if let Some((_, MirroringState::Disconnected | MirroringState::Suspended)) = self.shown
             && state == MirroringState::Synchronized
+            && !cx.bug(Bug::SynchronizingUnseen)
         {
             self.step_to(cx, (role, MirroringState::Synchronizing));
         }
@@ -180,7 +188,9 @@ impl Partner {
         }
         match self.switched.take() {
             Some(Switched::HandedOver) if role == Role::Mirror => self.event(cx, 7),
-            Some(Switched::Took(Switch::Automatic)) if role == Role::Principal && switched => {
+            Some(Switched::Took(Switch::Automatic))
+                if role == Role::Principal && switched && !cx.bug(Bug::AutomaticFailoverUnsaid) =>
+            {
                 self.event(cx, 8);
             }
             Some(Switched::Took(Switch::Forced)) if role == Role::Principal => self.event(cx, 9),

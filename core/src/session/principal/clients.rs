@@ -54,13 +54,16 @@ impl Principal {
     /// Tells clients "committed", and nobody else does: own log flushed, and the mirror's where it is needed, and the
     /// right to serve at this very moment. [S-64 … S-70, P-5]
     pub(super) fn confirm(&mut self, cx: &mut Cx<'_>, common: &mut Common, copy: &mut Copy) {
+        let mut one_more = false;
         while let Some(first) = self.pending.front() {
             // A record below an exclusive mark is covered by it.
             let local = copy.hardened() > first.lsn;
             let mirrored = self.gate_open(cx, common) || self.sending.is_some_and(|s| s.acked > first.lsn);
-            if !local || !mirrored {
+            let entitled = local && mirrored;
+            if !entitled && !one_more {
                 break;
             }
+            one_more = entitled && cx.bug(Bug::ConfirmsOneTooMany);
             let done = self.pending.pop_front().expect("looked at it");
             if let Some(conn) = done.conn {
                 let branch = copy.branches().branch_at(done.lsn).expect("a record lies on a branch");
@@ -168,7 +171,11 @@ impl Principal {
             }
             Request::Rollback if client.txn.is_some() && !busy => {
                 let txn = client.txn.take().expect("guarded");
-                copy.rollback(txn);
+                if cx.bug(Bug::RollbackCommits) {
+                    copy.commit(txn);
+                } else {
+                    copy.rollback(txn);
+                }
                 cx.out.push(Effect::Reply { conn, reply: Reply::RolledBack { n: self.n } });
                 self.owners.remove(&txn);
                 let woken = copy.release(txn);
@@ -243,7 +250,13 @@ impl Principal {
         let txn = client.txn.take().expect("only inside a transaction");
         *client = Client::default();
         copy.rollback(txn);
-        cx.out.push(Effect::Reply { conn, reply: Reply::Failed { n: self.n, error } });
+        let reply = if error == 1205 && cx.bug(Bug::DeadlockToldAsCommit) {
+            let (at, branch) = (copy.end_of_log(), copy.branches().last().0);
+            Reply::Committed { n: self.n, txn, at, branch, values: Vec::new() }
+        } else {
+            Reply::Failed { n: self.n, error }
+        };
+        cx.out.push(Effect::Reply { conn, reply });
         self.owners.remove(&txn);
         let woken = copy.release(txn);
         self.wake(cx, common, copy, woken);
@@ -264,6 +277,10 @@ impl Principal {
                 client.committing = true;
                 self.pending.push_back(Pending { txn, lsn, conn: Some(conn), values });
                 copy.want_flush();
+                if cx.bug(Bug::LocksFreedBeforeConfirm) {
+                    let woken = copy.release(txn);
+                    self.wake(cx, common, copy, woken);
+                }
             }
             Committing::ReadOnly => {
                 // Commits are confirmed in log order and keep their locks until then, so what was read is exactly
