@@ -110,6 +110,9 @@ impl Roster {
 
 /// A server process: what the world needs of [`Instance`], so that tests can put something smaller in its place.
 pub trait ServerProcess {
+    /// What the host's wall clock shows, in milliseconds since 1970; told before each input. The product has no use for
+    /// it [OQ-8]; a naive protocol of a test trusts it.
+    fn wall_clock(&mut self, _ms: i64) {}
     /// The only mutation; `now` is the host's monotonic clock.
     fn handle(&mut self, now: Instant, input: Input, out: &mut Effects);
     /// When to be called with `Timeout` at the latest.

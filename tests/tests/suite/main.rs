@@ -3,9 +3,11 @@
 mod commands;
 mod determinism;
 mod explorer;
+mod must_hurt;
 mod oracle_fires;
 mod premises;
 mod schema;
+mod toys;
 
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};
 use dbm_sim::read;

@@ -1,0 +1,3 @@
+//! Small processes in the place of the product.
+
+pub mod naive;
