@@ -3,6 +3,7 @@
 mod commands;
 mod determinism;
 mod explorer;
+mod leaky;
 mod must_hurt;
 mod oracle_fires;
 mod premises;

@@ -225,7 +225,11 @@ fn a_calm_world_hurts_nobody() {
     for habits in [NAIVE, BY_ARRIVAL, LATE] {
         for seed in 0..20 {
             let (outcome, complaints) = run(habits, &[], seed);
-            assert_eq!((complaints, outcome.faults_felt.len()), (BTreeSet::new(), 0), "seed {seed} {habits:?}");
+            assert_eq!(
+                (complaints, outcome.faults_felt.len()),
+                (BTreeSet::new(), 0),
+                "seed {seed} {habits:?}"
+            );
         }
     }
 }
@@ -234,12 +238,18 @@ fn a_calm_world_hurts_nobody() {
 #[test]
 fn every_fault_has_a_case() {
     let schema = schema::schema();
-    let variants = schema.pointer("/$defs/Action/oneOf").and_then(|v| v.as_array()).expect("actions are listed");
+    let variants =
+        schema.pointer("/$defs/Action/oneOf").and_then(|v| v.as_array()).expect("actions are listed");
     let mut actions = BTreeSet::new();
     for variant in variants {
         let fields = variant["required"].as_array().into_iter().flatten();
         let words = variant["enum"].as_array().into_iter().flatten();
-        actions.extend(fields.chain(words).chain(&variant["const"].is_string().then(|| variant["const"].clone())).filter_map(|v| v.as_str().map(str::to_owned)));
+        actions.extend(
+            fields
+                .chain(words)
+                .chain(&variant["const"].is_string().then(|| variant["const"].clone()))
+                .filter_map(|v| v.as_str().map(str::to_owned)),
+        );
     }
     for harmless in HARMLESS {
         assert!(actions.remove(*harmless), "{harmless} is no action");

@@ -114,7 +114,8 @@ impl Ledger {
                     wrong.insert(Complaint::Lacks(name));
                 }
             }
-            let taken: Vec<u32> = self.taken.iter().filter(|(who, _)| *who == name).map(|(_, n)| *n).collect();
+            let taken: Vec<u32> =
+                self.taken.iter().filter(|(who, _)| *who == name).map(|(_, n)| *n).collect();
             if taken.is_sorted() {
                 continue;
             }
