@@ -88,6 +88,13 @@ impl Roster {
     pub fn instance_name(&self, instance: usize) -> &str {
         &self.names[instance]
     }
+    /// The name of a node: of its instance, or the client's as in traces.
+    pub fn node_name(&self, node: NodeIndex) -> String {
+        match self.client(node) {
+            Some(client) => format!("client{}", client.0),
+            None => self.instance_name(node.index()).to_owned(),
+        }
+    }
     /// The server network address of an instance: port 5022, and the next ones for others on the same host. [NA-1]
     pub fn address(&self, instance: usize) -> String {
         let host = self.host_of[instance];

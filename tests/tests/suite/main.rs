@@ -4,6 +4,7 @@ mod commands;
 mod determinism;
 mod explorer;
 mod leaky;
+mod livelock;
 mod must_hurt;
 mod oracle_fires;
 mod premises;
