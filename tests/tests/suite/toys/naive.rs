@@ -7,6 +7,7 @@
 //! - nothing has a checksum, and nothing that was lost is sent again; a link that breaks is dialled again;
 //! - who has not heard the other for a second leads, and who leads listens to nobody;
 //! - who leads is remembered in memory only: a restarted A leads, because it is A;
+//! - it dates what it does (and a line of its log) by the wall clock;
 //! - of two blocks the newer one is that with the later wall-clock time (or, without that, the one that came later).
 //!
 //! What came of it is in a [`Ledger`] beside the simulated world; [`Ledger::complaints`] is the check.
@@ -240,6 +241,7 @@ impl Node {
     fn append(&mut self, now: Instant, out: &mut Effects) {
         let (slot, value) = (self.slot, now.0 << 8 | u64::from(self.id.0));
         self.slot += 1;
+        out.push(Effect::Notice(Notice::Message { session: SESSION, number: slot }));
         let mut entry = Vec::with_capacity(ENTRY);
         entry.extend(u64::from(slot).to_le_bytes());
         entry.extend(value.to_le_bytes());
