@@ -327,7 +327,7 @@ impl Generator<'_> {
         let fault = match class {
             FaultClass::Stall if self.draw.chance(1, 2) => {
                 let by = self.millis(5, 2_000);
-                Action::Slow { path: path.clone(), by }
+                Action::Slow { path: path.clone(), by, jitter: Time(0) }
             }
             FaultClass::Stall => Action::Stall(path.clone()),
             FaultClass::Refuse => {
