@@ -19,14 +19,25 @@ pub fn class_of(action: &Action) -> Option<&'static str> {
         Action::Crash(_) => "crash",
         Action::HostDown(_) => "host_down",
         Action::Pause(_) => "pause",
+        Action::SlowCpu { .. } => "slow_cpu",
+        Action::RestartLoop { .. } => "restart_loop",
         Action::Cut(path) if path.both => "cut",
         Action::Cut(_) => "one_way",
         Action::Stall(_) => "stall",
         Action::Slow { .. } => "slow",
+        Action::Throttle { .. } => "throttle",
+        Action::Corrupt { .. } => "corrupt",
+        Action::SlowStart { .. } => "slow_start",
         Action::Refuse(_) => "refuse",
         Action::Reset(_) => "reset",
         Action::DiskStall(_) => "disk_stall",
         Action::DiskSlow { .. } => "disk_slow",
+        Action::DiskError { .. } => "disk_error",
+        Action::DiskFail(_) => "disk_fail",
+        Action::DiskFull(_) => "disk_full",
+        Action::DiskLie(_) => "disk_lie",
+        Action::Misdirect { .. } => "misdirect",
+        Action::Rot { .. } => "rot",
         Action::ClockRate { .. } => "clock_rate",
         Action::ClockStep { .. } => "clock_step",
         Action::ClockFreeze { .. } => "clock_freeze",
@@ -35,6 +46,7 @@ pub fn class_of(action: &Action) -> Option<&'static str> {
         Action::Restart(_)
         | Action::HostUp(_)
         | Action::Unpause(_)
+        | Action::FastCpu(_)
         | Action::Heal(_)
         | Action::DiskHeal(_)
         | Action::HealAll => return None,

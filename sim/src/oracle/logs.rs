@@ -104,6 +104,12 @@ impl Logs {
         }
     }
 
+    /// Is the newest change of a page in this log, or is it as it was when the run started?
+    pub(super) fn has_record(&self, page: &PageView<'_>, end: Option<NodeId>, chain: &Chain) -> bool {
+        let from_base = self.base.get(&page.page).map_or(Lsn::ZERO, |(lsn, _)| *lsn) == page.lsn;
+        from_base || chain.block_of(end, page.lsn).is_some()
+    }
+
     fn differs(&self, page: &PageView<'_>, end: Option<NodeId>, chain: &Chain) -> Option<Differs> {
         let base = self.base.get(&page.page);
         // A page never written is empty and has LSN 0.

@@ -28,10 +28,12 @@ mod availability;
 mod chain;
 mod data;
 mod durability;
+mod echoes;
 mod events;
 mod history;
 mod liveness;
 mod logs;
+mod pages;
 pub mod parse;
 mod records;
 mod report;
@@ -41,6 +43,8 @@ mod states;
 mod switches;
 #[cfg(test)]
 mod testkit;
+mod wire;
+mod words;
 mod world;
 
 pub use parse::{Decoders, FrameView, RecordView, SeatView};
@@ -139,6 +143,10 @@ pub struct Oracle {
     events: events::Events,
     availability: availability::Availability,
     liveness: liveness::Liveness,
+    echoes: echoes::Echoes,
+    wire: wire::Wire,
+    words: words::Words,
+    pages: pages::Pages,
     instant: (Time, u32),
 }
 
@@ -161,6 +169,10 @@ impl Oracle {
             events: events::Events::new(n),
             availability: availability::Availability::new(&setup),
             liveness: liveness::Liveness::new(&setup),
+            echoes: echoes::Echoes::new(n),
+            wire: wire::Wire::new(n),
+            words: words::Words::new(setup.partners, n),
+            pages: pages::Pages::new(n),
             instant: (Time(0), 0),
             setup,
         }
@@ -196,6 +208,9 @@ impl Oracle {
                 self.availability.changed(change);
             }
             Fact::Handling { instance, input } => {
+                if let Input::Frame { link, bytes } = input {
+                    self.wire.handles(instance, *link, bytes, &mut self.report);
+                }
                 if let Input::Statement { sql, .. } = input {
                     self.statements.asked(at, instance, sql);
                 }
@@ -209,12 +224,16 @@ impl Oracle {
                     self.availability.changed(change);
                 }
             }
-            Fact::Sent { from, to, bytes, .. } => self.sent(at, from, to, bytes),
+            Fact::Sent { from, to, link, bytes } => {
+                self.wire.sent(at, from, link, &mut self.report);
+                self.sent(at, from, to, bytes);
+            }
             Fact::Delivered { from, to, bytes, .. } => {
                 if let Some(frame) = (self.setup.decoders.frame)(bytes) {
                     let paused = self.world.is_paused(to);
                     self.roles.delivered(at, from, to, &frame, paused);
                     self.switches.delivered(at, to, &frame, paused, &self.records);
+                    self.words.delivered(from, to, &frame);
                 }
             }
             Fact::LinkUp { at: end, peer, link } => self.roles.link_up(end, peer, link),
@@ -286,6 +305,8 @@ impl Oracle {
         self.records.gone(instance);
         self.statements.gone(instance);
         self.switches.gone(instance);
+        self.wire.gone(instance);
+        self.words.gone(instance);
     }
 
     /// Runs on every fact.
@@ -310,19 +331,39 @@ impl Oracle {
             self.records.said(at, from, n, &frame, &mut self.report);
         }
         self.roles.sent(at, from, to, &frame);
+        self.echoes.sent(at, (from, to), &frame, &self.records, &mut self.report);
         if let FrameView::LogAck { hardened, branch, .. } = frame {
             self.logs.acknowledged(at, from, hardened, branch, &self.chain, &mut self.report);
+        }
+        if let FrameView::LogRequest { from: mark } = frame {
+            self.logs.acknowledged(at, from, mark, None, &self.chain, &mut self.report);
         }
     }
 
     fn issued(&mut self, at: Time, instance: InstanceId, op: &DiskOp) {
-        if let DiskOp::Write { file, bytes, .. } = op
-            && file.kind == FileKind::Record
-            && file.session == self.setup.session
-            && let Some(record) = self.records.decode(bytes)
-        {
-            self.record_issued(at, instance, record);
+        let DiskOp::Write { file, bytes, offset, .. } = op else { return };
+        if file.session != self.setup.session {
+            return;
         }
+        match file.kind {
+            FileKind::Record => {
+                if let Some(record) = self.records.decode(bytes) {
+                    self.record_issued(at, instance, record);
+                }
+            }
+            FileKind::Data | FileKind::DoubleWrite => {
+                let (kind, offset, peer) = (file.kind, *offset, self.peer(instance));
+                let writing = pages::Writing { instance, peer, kind, offset, bytes };
+                self.pages.issued(at, writing, &self.logs, &self.chain, &mut self.report);
+            }
+            FileKind::Log | FileKind::Boot => {}
+        }
+    }
+
+    /// The other partner.
+    fn peer(&self, instance: InstanceId) -> InstanceId {
+        let [a, b] = self.setup.partners;
+        if instance == a { b } else { a }
     }
 
     fn record_issued(&mut self, at: Time, instance: InstanceId, new: RecordView) {
@@ -347,6 +388,9 @@ impl Oracle {
                 self.durability.role_made(at, made.n, forced, &self.chain);
             }
         }
+        if !self.world.tried.foreign {
+            self.words.issued(at, instance, &new, &self.records, &mut self.report);
+        }
         self.records.issued(instance, new);
     }
 
@@ -362,14 +406,14 @@ impl Oracle {
                 }
             }
             FileKind::Data => {
-                let [a, b] = self.setup.partners;
-                let peer = if instance == a { b } else { a };
+                let peer = self.peer(instance);
                 let kept = self.records.current(instance).is_some_and(|r| r.off_fork && r.suspended);
                 let copy = logs::OfCopy { copy: instance, peer, kept };
                 self.logs.pages_durable(at, copy, offset, bytes, &self.chain, &mut self.report);
             }
             FileKind::Record => self.record_durable(at, instance, offset, bytes),
-            FileKind::Boot | FileKind::DoubleWrite => {}
+            FileKind::DoubleWrite => self.pages.protected(instance, offset, bytes),
+            FileKind::Boot => {}
         }
     }
 

@@ -7,6 +7,8 @@
 use dbm_core::io::SECTOR_BYTES;
 use dbm_core::message::{ByeReason, Message, Stamp, WitnessSetting};
 use dbm_core::types::{Branch, InstanceId, Key, Lsn, RoleSequence, Safety, TxnId};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Bytes of a block's header.
 pub const BLOCK_HEADER_BYTES: usize = 48;
@@ -19,6 +21,7 @@ pub const PAGE_ROWS: u32 = 8;
 
 const BLOCK_MAGIC: &[u8; 4] = b"DBML";
 const PAGE_MAGIC: &[u8; 4] = b"DBMP";
+const DOUBLE_WRITE_MAGIC: &[u8; 4] = b"DBMW";
 const PAGE_HEADER_BYTES: usize = 20;
 /// Length byte of a row that does not exist.
 const ABSENT: u8 = 0xFF;
@@ -233,6 +236,13 @@ pub enum FrameView {
     Armed {
         /// Role sequence of the sender.
         n: RoleSequence,
+        /// The (n, sequence) of the SYNCED that it rests on.
+        word: (RoleSequence, u64),
+    },
+    /// LOG_REQUEST: the sender's log is durable up to here, and the same as the receiver's.
+    LogRequest {
+        /// Exclusive mark.
+        from: Lsn,
     },
     /// EXPOSE_OK or SYNCED_OK: the sender holds this word, or a newer one, durably.
     Noted {
@@ -250,6 +260,18 @@ pub enum FrameView {
         n: RoleSequence,
         /// The owner of that n.
         owner: InstanceId,
+        /// The (n, sequence) of its word about "synchronised".
+        word: Option<(RoleSequence, u64)>,
+    },
+    /// EXPOSE or SYNCED: the owner's word.
+    Word {
+        /// Its (n, sequence).
+        word: (RoleSequence, u64),
+    },
+    /// WITNESS_SET: a seat for the receiver.
+    Seat {
+        /// The (n, sequence) of the word that comes with it.
+        word: Option<(RoleSequence, u64)>,
     },
     /// BYE that counts as a definite loss: the principal ended its service, or its database failed. [OQ-3.4]
     Farewell,
@@ -282,6 +304,10 @@ pub struct RecordView {
     pub seat: SeatView,
     /// The pair (n, sequence) under which it was set.
     pub seat_at: (RoleSequence, u64),
+    /// TIMEOUT in seconds.
+    pub timeout_s: u16,
+    /// The pair (n, sequence) under which it was set.
+    pub timeout_at: (RoleSequence, u64),
     /// The n an open claim asks for.
     pub claim: Option<RoleSequence>,
     /// The copy is not on the session's current fork. [OQ-7]
@@ -330,24 +356,63 @@ impl Default for Decoders {
 pub fn frame(bytes: &[u8]) -> Option<FrameView> {
     let kind = dbm_core::message::kind_name(dbm_core::wire::peek(bytes)?.kind)?;
     match kind {
-        "ping" | "log_ack" | "armed" | "bye" | "expose_ok" | "synced_ok" | "record" => {}
+        "ping" | "log_ack" | "log_request" | "armed" | "bye" | "expose" | "expose_ok" | "synced"
+        | "synced_ok" | "record" | "witness_set" => {}
         "failover_ready" => return said_under(bytes).map(|n| FrameView::Ready { n }),
         _ => return Some(FrameView::Other),
     }
     let (header, message) = dbm_core::wire::decode(bytes).ok()?;
     Some(match message {
-        Message::Record { record, .. } => FrameView::Record { n: record.n, owner: record.owner },
+        Message::Record { record, .. } => {
+            let word = Some(word(record.synchronized.stamp));
+            FrameView::Record { n: record.n, owner: record.owner, word }
+        }
+        Message::WitnessSet { record } => FrameView::Seat { word: Some(word(record.synchronized.stamp)) },
+        Message::Expose { stamp } | Message::Synced { stamp } => FrameView::Word { word: word(stamp) },
+        Message::LogRequest { from } => FrameView::LogRequest { from },
         Message::Ping { sent, echo, .. } => {
             FrameView::Ping { n: header.n, stamp: sent.0, echo: echo.map(|e| e.0) }
         }
         Message::LogAck { hardened, .. } => FrameView::LogAck { hardened, branch: None },
-        Message::Armed { .. } => FrameView::Armed { n: header.n },
-        Message::ExposeOk { stamp } | Message::SyncedOk { stamp } => {
-            FrameView::Noted { word: (stamp.n, stamp.sequence.into()) }
-        }
+        Message::Armed { stamp, .. } => FrameView::Armed { n: header.n, word: word(stamp) },
+        Message::ExposeOk { stamp } | Message::SyncedOk { stamp } => FrameView::Noted { word: word(stamp) },
         Message::Bye { reason: ByeReason::EndOfService } => FrameView::Farewell,
         _ => FrameView::Other,
     })
+}
+
+fn word(stamp: Stamp) -> (RoleSequence, u64) {
+    (stamp.n, stamp.sequence.into())
+}
+
+/// Bytes of a frame's header, with the checksum of all the rest at its end.
+const FRAME_HEADER_BYTES: usize = 28;
+
+/// Is this frame as long as it says, with the right checksum?
+pub fn is_whole(bytes: &[u8]) -> bool {
+    let Some((header, body)) = bytes.split_at_checked(FRAME_HEADER_BYTES) else { return false };
+    let mut r = Reader(&header[20..]);
+    let (length, checksum) = (r.u32(), r.u32());
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&header[..24]);
+    hasher.update(body);
+    length == u32::try_from(body.len()).ok() && checksum == Some(hasher.finalize())
+}
+
+/// Where the images of a double-write file lie, by page; `None` when it is torn or was never written.
+pub fn double_write(file: &[u8]) -> Option<BTreeMap<u32, Range<usize>>> {
+    if file.get(..4)? != DOUBLE_WRITE_MAGIC {
+        return None;
+    }
+    let mut r = Reader(&file[4..]);
+    let (checksum, count) = (r.u32()?, usize::try_from(r.u64()?).ok()?);
+    let first = (16 + count.checked_mul(4)?).checked_next_multiple_of(SECTOR_BYTES)?;
+    let end = first.checked_add(count.checked_mul(PAGE_BYTES)?)?;
+    if crc32fast::hash(file.get(8..end)?) != checksum {
+        return None;
+    }
+    let place = |i: usize| first + i * PAGE_BYTES..first + (i + 1) * PAGE_BYTES;
+    (0..count).map(|i| Some((r.u32()?, place(i)))).collect()
 }
 
 /// The role sequence in a frame's header.
@@ -376,6 +441,8 @@ pub fn record(slot: &[u8]) -> Option<RecordView> {
             WitnessSetting::Leaving(id) => SeatView::Leaving(id),
         },
         seat_at: pair(record.shared.witness.stamp),
+        timeout_s: record.shared.timeout_s.value,
+        timeout_at: pair(record.shared.timeout_s.stamp),
         claim: record.claim,
         off_fork: record.off_fork,
         undo: record.undo.is_some(),

@@ -145,6 +145,11 @@ premises! {
     FrameJudged = "records", "a frame left an instance whose record is known";
     GrantJudged = "roles", "the witness granted an automatic take-over";
     ForcedGrantJudged = "roles", "the witness granted a forced take-over";
+    EchoJudged = "echoes", "a lease was lent by an echo";
+    DamageHandled = "wire", "a damaged frame was handled";
+    WordJudged = "words", "somebody else than the owner noted its word about synchronised";
+    SeatJudged = "words", "an instance took a witness's seat";
+    PageIssued = "pages", "a page was about to be written";
     BoundJudged = "switches", "a successful reply was compared with the record that binds its instance";
     HandOverJudged = "switches", "a principal handed its role over";
     ForceJudged = "switches", "a role sequence was made by force";

@@ -142,6 +142,9 @@ impl Roles {
             FrameView::LogAck { .. }
             | FrameView::Noted { .. }
             | FrameView::Ready { .. }
+            | FrameView::LogRequest { .. }
+            | FrameView::Word { .. }
+            | FrameView::Seat { .. }
             | FrameView::Record { .. }
             | FrameView::Other => {}
         }

@@ -127,7 +127,7 @@ impl Switches {
         let i = usize::from(to.0);
         match *frame {
             FrameView::Ready { n } if i < self.ready.len() => self.ready[i] = Some(n),
-            FrameView::Record { n, owner } if i < self.told.len() && !paused && owner != to => {
+            FrameView::Record { n, owner, .. } if i < self.told.len() && !paused && owner != to => {
                 let news = records.bound(to).is_some_and(|bound| n > bound.n);
                 if news && self.told[i].is_none_or(|(known, _)| n > known) {
                     self.told[i] = Some((n, at));

@@ -169,9 +169,17 @@ fn test_frame(bytes: &[u8]) -> Option<FrameView> {
             hardened: Lsn::from_raw(f[0]),
             branch: Some(Branch { n: RoleSequence(f[1] as u32), r: f[2] as u32 }),
         }),
-        b'm' => Some(FrameView::Armed { n: RoleSequence(f[0] as u32) }),
+        b'm' => {
+            let n = RoleSequence(f[0] as u32);
+            Some(FrameView::Armed { n, word: (n, f[1]) })
+        }
         b'y' => Some(FrameView::Ready { n: RoleSequence(f[0] as u32) }),
-        b'o' => Some(FrameView::Record { n: RoleSequence(f[0] as u32), owner: InstanceId(f[1] as u8) }),
+        b'o' => {
+            let owner = InstanceId(f[1] as u8);
+            Some(FrameView::Record { n: RoleSequence(f[0] as u32), owner, word: None })
+        }
+        b'w' => Some(FrameView::Word { word: (RoleSequence(f[0] as u32), f[1]) }),
+        b's' => Some(FrameView::Seat { word: Some((RoleSequence(f[0] as u32), f[1])) }),
         b'n' => Some(FrameView::Noted { word: (RoleSequence(f[0] as u32), f[1]) }),
         _ => Some(FrameView::Other),
     }
@@ -195,7 +203,30 @@ pub(super) fn ack(hardened: Lsn, n: u32, r: u32) -> Vec<u8> {
 }
 
 pub(super) fn armed(n: u32) -> Vec<u8> {
-    encode(b'm', &[n.into()])
+    encode(b'm', &[n.into(), 1])
+}
+
+/// EXPOSE or SYNCED.
+pub(super) fn word(n: u32, sequence: u64) -> Vec<u8> {
+    encode(b'w', &[n.into(), sequence])
+}
+
+/// WITNESS_SET.
+pub(super) fn seat(n: u32, sequence: u64) -> Vec<u8> {
+    encode(b's', &[n.into(), sequence])
+}
+
+/// A double-write file with one page.
+pub(super) fn double_write(id: u32, image: &[u8]) -> Vec<u8> {
+    let mut file = b"DBMW".to_vec();
+    file.extend_from_slice(&[0; 4]);
+    file.extend_from_slice(&1_u64.to_le_bytes());
+    file.extend_from_slice(&id.to_le_bytes());
+    file.resize(512, 0);
+    file.extend_from_slice(image);
+    let sum = crc32fast::hash(&file[8..]);
+    file[4..8].copy_from_slice(&sum.to_le_bytes());
+    file
 }
 
 /// FAILOVER_READY.
@@ -225,6 +256,8 @@ fn test_record(slot: &[u8]) -> Option<RecordView> {
         safety_at: (RoleSequence(1), 1),
         seat: if f[10] == 1 { SeatView::Off } else { SeatView::Set(W) },
         seat_at: (RoleSequence(1), 1),
+        timeout_s: f[13] as u16,
+        timeout_at: (RoleSequence(1), f[14]),
         claim: (f[5] != 0).then_some(RoleSequence(f[5] as u32)),
         off_fork: f[11] == 1,
         undo: f[12] == 1,
@@ -246,6 +279,8 @@ pub(super) struct Written {
     pub(super) witness: bool,
     pub(super) off_fork: bool,
     pub(super) undo: bool,
+    /// TIMEOUT, with its sequence.
+    pub(super) timeout: (u16, u64),
 }
 
 impl Written {
@@ -267,6 +302,8 @@ impl Written {
                 (!self.witness).into(),
                 self.off_fork.into(),
                 self.undo.into(),
+                self.timeout.0.into(),
+                self.timeout.1,
             ],
         )
     }
@@ -286,6 +323,7 @@ pub(super) fn written(serial: u64, n: u32, owner: InstanceId) -> Written {
         witness: true,
         off_fork: false,
         undo: false,
+        timeout: (10, 1),
     }
 }
 
@@ -310,6 +348,9 @@ impl Bench {
         for i in 0..if witness { 3 } else { 2 } {
             bench.fact(Fact::Started { instance: InstanceId(i), incarnation: 1 });
         }
+        if witness {
+            bench.deliver(A, W, &seat(0, 0));
+        }
         bench
     }
     /// As `new`, with the record of a synchronised session durable everywhere.
@@ -333,7 +374,17 @@ impl Bench {
     pub(super) fn log(&mut self, instance: InstanceId, made: &Made) {
         self.durable(instance, FileKind::Log, made.offset, &made.bytes);
     }
+    /// A record is written, whose word about "synchronised" its owner has told.
     pub(super) fn record(&mut self, instance: InstanceId, bytes: Vec<u8>) {
+        if let Some(view) = test_record(&bytes)
+            && let Some((_, n, sequence)) = view.synchronised
+        {
+            self.deliver(view.owner, instance, &word(n.0, sequence));
+        }
+        self.untold(instance, bytes);
+    }
+    /// A record is written.
+    pub(super) fn untold(&mut self, instance: InstanceId, bytes: Vec<u8>) {
         let file = FileId { session: SESSION, kind: FileKind::Record };
         let op = dbm_core::io::DiskOp::Write {
             file,
