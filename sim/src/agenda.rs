@@ -51,7 +51,7 @@ pub enum Event {
         /// The node.
         node: u16,
     },
-    /// The next waiting input of a node that goes on after a pause.
+    /// The next waiting input of a node that goes on after a pause, or is slow.
     Drain {
         /// The node.
         node: u16,
@@ -60,6 +60,13 @@ pub enum Event {
     Step {
         /// Its index.
         step: u32,
+    },
+    /// A process that dies again and again dies or starts.
+    Loop {
+        /// The node.
+        node: u16,
+        /// The number of the loop's turn.
+        number: u32,
     },
     /// The statement of a step reaches its instance.
     Ask {

@@ -8,7 +8,7 @@ use dbm_core::types::Instant;
 
 const MILLION: u128 = 1_000_000;
 /// Rates outside these bounds are cut off: slower would stop the clock, faster tests nothing.
-const PPM_BOUNDS: (i32, i32) = (-900_000, 9_000_000);
+pub const PPM_BOUNDS: (i32, i32) = (-900_000, 9_000_000);
 /// What the wall clocks show at the start of a run, in milliseconds since 1970: 2005-11-07, the release day.
 const WALL_START_MS: i64 = 1_131_321_600_000;
 
@@ -60,6 +60,16 @@ impl Clock {
     /// Does a fault hold the rate away from the scenario's own?
     pub fn disturbed(&self) -> bool {
         self.ppm != self.base_ppm
+    }
+
+    /// Has a fault moved the wall clock?
+    pub fn stepped(&self) -> bool {
+        self.step_ms != 0
+    }
+
+    /// Does a fault hold the wall clock?
+    pub fn frozen(&self) -> bool {
+        self.frozen_ms.is_some()
     }
 
     /// The wall clock at a true time, in milliseconds since 1970.

@@ -271,6 +271,7 @@ impl Watcher {
             | Fact::Answered { .. }
             | Fact::ClientLost { .. }
             | Fact::Status { .. }
+            | Fact::Logged { .. }
             | Fact::Acted { .. } => {}
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! Operations of one file complete in the order of issue. A completed cached write is seen by reads but is durable
 //! only after a flush. At a crash each write that is not durable yet, in flight or cached, is kept, lost, or torn
-//! sector by sector.
+//! sector by sector. A disk that is damaged (room `damage`) fails, lies, or writes to the wrong place.
+
+mod damage;
 
 use crate::agenda::{Agenda, Event};
 use crate::felt::{Feeling, Felt};
 use crate::rng::Stream;
 use crate::scenario::DiskProfile;
-use dbm_core::io::{DiskOp, DiskResult, Durability, FileId, SECTOR_BYTES, Ticket};
+pub use damage::Damage;
+use dbm_core::io::{DiskOp, DiskResult, Durability, FileId, FileKind, SECTOR_BYTES, Ticket};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -39,6 +42,8 @@ struct File {
     queue: VecDeque<Pending>,
     last_at: u64,
     held: bool,
+    /// Where durable bits have flipped and nothing has been written since.
+    rotten: Vec<usize>,
 }
 
 /// Bytes that have become durable.
@@ -74,6 +79,7 @@ pub struct Disk {
     epoch: u32,
     stalled: bool,
     slow: u64,
+    damage: Damage,
 }
 
 impl Disk {
@@ -88,6 +94,7 @@ impl Disk {
             epoch: 0,
             stalled: false,
             slow: 0,
+            damage: Damage::new(seed, instance),
         }
     }
 
@@ -111,6 +118,7 @@ impl Disk {
                 queue: VecDeque::new(),
                 last_at: 0,
                 held: false,
+                rotten: Vec::new(),
             });
             self.files.len() - 1
         })
@@ -167,29 +175,7 @@ impl Disk {
         let Pending { ticket, op, .. } = self.files[index].queue.pop_front()?;
         self.arm(agenda, index);
         let file = &mut self.files[index];
-        let result = match op {
-            DiskOp::ReadAll { .. } => DiskResult::Read(file.content()),
-            DiskOp::Write { offset, bytes, durability, .. } => {
-                let write = Write { offset: offset as usize, bytes };
-                match durability {
-                    _ if !write.fits() => DiskResult::Failed,
-                    Durability::Cached => {
-                        file.cached.push(write);
-                        DiskResult::Done
-                    }
-                    Durability::Through => {
-                        file.harden_through(write, hardened);
-                        DiskResult::Done
-                    }
-                }
-            }
-            DiskOp::Flush { .. } => {
-                for write in std::mem::take(&mut file.cached) {
-                    file.harden(write, hardened);
-                }
-                DiskResult::Done
-            }
-        };
+        let result = self.damage.perform(file, op, felt, hardened);
         Some(Completion { ticket, file: file.id, result })
     }
 
@@ -208,11 +194,7 @@ impl Disk {
             file.last_at = 0;
             file.held = false;
             for write in writes {
-                match self.crash.range(0, 3) {
-                    0 => file.harden(write, hardened),
-                    1 => felt.count(Feeling::LostWrite),
-                    _ => file.tear(write, &mut self.crash, felt, hardened),
-                }
+                file.leave_to_chance(write, &mut self.crash, felt, hardened);
             }
         }
     }
@@ -227,10 +209,25 @@ impl Disk {
         self.slow = by;
     }
 
-    /// Lifts stall and slowness.
-    pub fn heal(&mut self, agenda: &mut Agenda) {
+    /// One durable bit of the files of this kind flips.
+    pub fn rot(&mut self, kind: FileKind) {
+        for file in self.files.iter_mut().filter(|file| file.id.kind == kind) {
+            self.damage.rot(file);
+        }
+    }
+
+    /// The damage, to add to it.
+    pub fn damage_mut(&mut self) -> &mut Damage {
+        &mut self.damage
+    }
+
+    /// Lifts stall, slowness and damage. What a lying disk has kept back becomes durable and goes to `hardened`.
+    pub fn heal(&mut self, agenda: &mut Agenda, hardened: &mut Vec<Hardened>) {
         self.stalled = false;
         self.slow = 0;
+        if self.damage.heal() {
+            self.files.iter_mut().for_each(|file| file.flush(hardened));
+        }
         for index in 0..self.files.len() {
             if std::mem::take(&mut self.files[index].held) {
                 self.arm(agenda, index);
@@ -243,9 +240,18 @@ impl Write {
     fn fits(&self) -> bool {
         self.offset.checked_add(self.bytes.len()).is_some_and(|end| end <= FILE_BYTES_MAX)
     }
+
+    fn end(&self) -> usize {
+        self.offset + self.bytes.len()
+    }
 }
 
 impl File {
+    /// The length that a reader sees.
+    fn len(&self) -> usize {
+        self.cached.iter().map(Write::end).fold(self.durable.len(), usize::max)
+    }
+
     fn content(&self) -> Vec<u8> {
         let mut content = self.durable.clone();
         for write in &self.cached {
@@ -256,7 +262,29 @@ impl File {
 
     fn harden(&mut self, write: Write, hardened: &mut Vec<Hardened>) {
         overwrite(&mut self.durable, write.offset, &write.bytes);
+        self.rotten.retain(|at| !(write.offset..write.end()).contains(at));
         hardened.push(Hardened { file: self.id, offset: write.offset as u64, bytes: write.bytes });
+    }
+
+    fn flush(&mut self, hardened: &mut Vec<Hardened>) {
+        for write in std::mem::take(&mut self.cached) {
+            self.harden(write, hardened);
+        }
+    }
+
+    /// A write that is not durable is kept, lost or torn.
+    fn leave_to_chance(
+        &mut self,
+        write: Write,
+        chance: &mut Stream,
+        felt: &mut Felt,
+        hardened: &mut Vec<Hardened>,
+    ) {
+        match chance.range(0, 3) {
+            0 => self.harden_through(write, hardened),
+            1 => felt.count(Feeling::LostWrite),
+            _ => self.tear(write, chance, felt, hardened),
+        }
     }
 
     /// A write-through passes the cache, where older bytes of the same place may wait: they must not come back with
@@ -301,7 +329,7 @@ impl File {
     fn keep(&mut self, write: &Write, from: Option<usize>, to: usize, hardened: &mut Vec<Hardened>) {
         if let Some(from) = from {
             let bytes = write.bytes[from - write.offset..to - write.offset].into();
-            self.harden(Write { offset: from, bytes }, hardened);
+            self.harden_through(Write { offset: from, bytes }, hardened);
         }
     }
 }

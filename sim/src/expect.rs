@@ -258,7 +258,8 @@ impl Expectations {
             | Fact::Called { .. }
             | Fact::TxnBegun { .. }
             | Fact::Answered { .. }
-            | Fact::ClientLost { .. } => {}
+            | Fact::ClientLost { .. }
+            | Fact::Logged { .. } => {}
         }
     }
 

@@ -26,6 +26,14 @@ feelings! {
     Stall = "stall";
     /// Something took longer on a slow path.
     Slow = "slow";
+    /// A frame was held up by its path's jitter.
+    Jitter = "jitter";
+    /// A frame took longer on a narrowed path.
+    Throttle = "throttle";
+    /// A frame arrived with a flipped byte.
+    Corrupt = "corrupt";
+    /// A dial took longer.
+    SlowStart = "slow_start";
     /// A dial was reset by a filter.
     Refuse = "refuse";
     /// An open link was reset.
@@ -36,12 +44,32 @@ feelings! {
     DiskStall = "disk_stall";
     /// A disk operation took longer.
     DiskSlow = "disk_slow";
-    /// A crash lost a write, wholly.
+    /// A disk operation failed; the disk works again later.
+    DiskError = "disk_error";
+    /// An operation of a broken disk failed.
+    DiskFail = "disk_fail";
+    /// A write found no room.
+    DiskFull = "disk_full";
+    /// An operation was reported as durable and was not.
+    DiskLie = "disk_lie";
+    /// A write landed on another sector.
+    Misdirect = "misdirect";
+    /// A process read a bit that had flipped.
+    Rot = "rot";
+    /// A crash, or a failed operation, lost a write wholly.
     LostWrite = "lost_write";
-    /// A crash tore a write.
+    /// A crash, or a failed operation, tore a write.
     TornWrite = "torn_write";
     /// A timer fired while a fault held the clock's rate.
     ClockRate = "clock_rate";
+    /// Something was dated by a wall clock that had been stepped.
+    ClockStep = "clock_step";
+    /// Something was dated by a wall clock that stood still.
+    ClockFreeze = "clock_freeze";
+    /// An input waited for a slow process.
+    SlowCpu = "slow_cpu";
+    /// A running process died once more.
+    RestartLoop = "restart_loop";
     /// A stale frame was delivered.
     Inject = "inject";
 }

@@ -360,9 +360,25 @@ impl Network {
 
     /// Lifts every fault of one direction.
     pub fn heal(&mut self, cx: &mut Cx<'_>, from: Endpoint, to: Endpoint) {
+        let narrow = self.paths.narrow(from, to, 0);
         *self.paths.overlay_mut(from, to) = path::Overlay::default();
-        let ends: Vec<Endpoint> = self.attached.iter().enumerate().map(|(i, _)| self.end_of(i)).collect();
+        let ends = self.ends();
         self.resume(cx, |a, b| ends[a.index()] == from && ends[b.index()] == to);
+        if narrow {
+            self.hurry(cx, |a, b| ends[a.index()] == from && ends[b.index()] == to);
+        }
+    }
+
+    /// Narrows one direction; what waits for a narrow place that was there before does not wait for this one.
+    pub fn throttle(&mut self, cx: &mut Cx<'_>, from: Endpoint, to: Endpoint, bytes_s: u64) {
+        if self.paths.narrow(from, to, bytes_s) {
+            let ends = self.ends();
+            self.hurry(cx, |a, b| ends[a.index()] == from && ends[b.index()] == to);
+        }
+    }
+
+    fn ends(&self) -> Vec<Endpoint> {
+        (0..self.attached.len()).map(|i| self.end_of(i)).collect()
     }
 
     fn end_of(&self, node: usize) -> Endpoint {

@@ -152,6 +152,15 @@ pub enum Fact<'a> {
         /// What.
         notice: &'a Notice,
     },
+    /// What it tells is a line of its error log, dated with its host's wall clock.
+    Logged {
+        /// Who.
+        instance: InstanceId,
+        /// The date, in milliseconds since 1970.
+        wall_ms: i64,
+        /// What.
+        notice: &'a Notice,
+    },
     /// What the views show on an instance has changed.
     Status {
         /// Where.

@@ -320,14 +320,26 @@ mod tests {
                     | Action::Stall(_)
                     | Action::Slow { .. }
                     | Action::Refuse(_)
+                    | Action::Throttle { .. }
+                    | Action::Corrupt { .. }
+                    | Action::SlowStart { .. }
                     | Action::DiskStall(_)
-                    | Action::DiskSlow { .. } => 1,
+                    | Action::DiskSlow { .. }
+                    | Action::DiskFail(_)
+                    | Action::DiskFull(_)
+                    | Action::DiskLie(_)
+                    | Action::SlowCpu { .. } => 1,
                     Action::Restart(_)
                     | Action::HostUp(_)
                     | Action::Unpause(_)
                     | Action::Heal(_)
-                    | Action::DiskHeal(_) => -1,
+                    | Action::DiskHeal(_)
+                    | Action::FastCpu(_) => -1,
                     Action::Reset(_)
+                    | Action::DiskError { .. }
+                    | Action::Misdirect { .. }
+                    | Action::Rot { .. }
+                    | Action::RestartLoop { .. }
                     | Action::ClockRate { .. }
                     | Action::ClockStep { .. }
                     | Action::ClockFreeze { .. }

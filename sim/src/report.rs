@@ -1,6 +1,10 @@
 //! What is told about a run: one record, the same for people and for machines. The order of fields is part of the
 //! format.
 
+mod signature;
+
+pub use signature::signature;
+
 use crate::coverage::Coverage;
 use crate::expect::Unmet;
 use crate::time::Time;

@@ -681,7 +681,15 @@ impl FaultClass {
             Action::Cut(path) if path.both => FaultClass::Cut,
             Action::Cut(_) => FaultClass::OneWay,
             Action::Stall(_) => FaultClass::Stall,
-            Action::Slow { .. } => FaultClass::Slow,
+            Action::Slow { .. } | Action::Throttle { .. } | Action::SlowStart { .. } => FaultClass::Slow,
+            Action::Corrupt { .. } => FaultClass::Corrupt,
+            Action::SlowCpu { .. } => FaultClass::SlowCpu,
+            Action::RestartLoop { .. } => FaultClass::RestartLoop,
+            Action::DiskError { .. } => FaultClass::DiskError,
+            Action::DiskFail(_) => FaultClass::DiskFail,
+            Action::DiskFull(_) => FaultClass::DiskFull,
+            Action::Misdirect { file, .. } | Action::Rot { file, .. } if file == "data" => FaultClass::Rot,
+            Action::Misdirect { .. } | Action::Rot { .. } | Action::DiskLie(_) => FaultClass::Outside,
             Action::Refuse(_) => FaultClass::Refuse,
             Action::Reset(_) => FaultClass::Reset,
             Action::DiskStall(_) | Action::DiskSlow { .. } => FaultClass::Disk,
@@ -693,6 +701,7 @@ impl FaultClass {
             | Action::Unpause(_)
             | Action::Heal(_)
             | Action::DiskHeal(_)
+            | Action::FastCpu(_)
             | Action::ClockFreeze { frozen: false, .. }
             | Action::HealAll
             | Action::Sql { .. }

@@ -49,6 +49,17 @@ impl Route {
     }
 }
 
+/// How a process dies again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loop {
+    /// Deaths to come.
+    pub times: u32,
+    /// Microseconds from a start to the next death.
+    pub up: u64,
+    /// Microseconds from a death to the next start.
+    pub down: u64,
+}
+
 /// An [`Action`] with its names resolved; instances and hosts by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -68,8 +79,21 @@ pub enum Act {
     Cut(Route),
     /// Held back.
     Stall(Route),
-    /// Added latency in microseconds.
-    Slow(Route, u64),
+    /// Added latency in microseconds, and up to so much more.
+    Slow {
+        /// The path.
+        route: Route,
+        /// Always.
+        by: u64,
+        /// At most besides.
+        jitter: u64,
+    },
+    /// So many bytes pass in a second.
+    Throttle(Route, u64),
+    /// One frame in so many is changed.
+    Corrupt(Route, u32),
+    /// A dial takes so many microseconds longer.
+    SlowStart(Route, u64),
     /// Dials are reset.
     Refuse(Route),
     /// Open links break.
@@ -80,8 +104,26 @@ pub enum Act {
     DiskStall(u8),
     /// Disk operations take so many microseconds longer.
     DiskSlow(u8, u64),
+    /// So many disk operations fail.
+    DiskError(u8, u32),
+    /// Disk operations fail.
+    DiskFail(u8),
+    /// No file grows.
+    DiskFull(u8),
+    /// What is reported as durable is not.
+    DiskLie(u8),
+    /// The next write to a file goes astray.
+    Misdirect(u8, FileKind),
+    /// A bit of a file flips.
+    Rot(u8, FileKind),
     /// The disk is as before.
     DiskHeal(u8),
+    /// Every input takes so many microseconds.
+    SlowCpu(u8, u64),
+    /// Inputs take no time.
+    FastCpu(u8),
+    /// The process of an instance dies again and again.
+    RestartLoop(u8, Loop),
     /// A host's monotonic clock is fast by so many parts per million.
     ClockRate(u8, i32),
     /// A host's wall clock moves by milliseconds.
@@ -275,13 +317,31 @@ impl Names<'_> {
             Action::Unpause(name) => Act::Unpause(self.instance(name)?),
             Action::Cut(path) => Act::Cut(self.route(path)?),
             Action::Stall(path) => Act::Stall(self.route(path)?),
-            Action::Slow { path, by } => Act::Slow(self.route(path)?, by.0),
+            Action::Slow { path, by, jitter } => {
+                Act::Slow { route: self.route(path)?, by: by.0, jitter: jitter.0 }
+            }
+            Action::Throttle { path, bytes_s } => Act::Throttle(self.route(path)?, *bytes_s),
+            Action::Corrupt { path, one_in } => Act::Corrupt(self.route(path)?, *one_in),
+            Action::SlowStart { path, by } => Act::SlowStart(self.route(path)?, by.0),
             Action::Refuse(path) => Act::Refuse(self.route(path)?),
             Action::Reset(path) => Act::Reset(self.route(path)?),
             Action::Heal(path) => Act::Heal(self.route(path)?),
             Action::DiskStall(name) => Act::DiskStall(self.instance(name)?),
             Action::DiskSlow { instance, by } => Act::DiskSlow(self.instance(instance)?, by.0),
+            Action::DiskError { instance, count } => Act::DiskError(self.instance(instance)?, *count),
+            Action::DiskFail(name) => Act::DiskFail(self.instance(name)?),
+            Action::DiskFull(name) => Act::DiskFull(self.instance(name)?),
+            Action::DiskLie(name) => Act::DiskLie(self.instance(name)?),
+            Action::Misdirect { instance, file } => {
+                Act::Misdirect(self.instance(instance)?, self.file(file)?)
+            }
+            Action::Rot { instance, file } => Act::Rot(self.instance(instance)?, self.file(file)?),
             Action::DiskHeal(name) => Act::DiskHeal(self.instance(name)?),
+            Action::SlowCpu { instance, by } => Act::SlowCpu(self.instance(instance)?, by.0),
+            Action::FastCpu(name) => Act::FastCpu(self.instance(name)?),
+            Action::RestartLoop { instance, times, up, down } => {
+                Act::RestartLoop(self.instance(instance)?, Loop { times: *times, up: up.0, down: down.0 })
+            }
             Action::ClockRate { host, ppm } => Act::ClockRate(self.host(host)?, *ppm),
             Action::ClockStep { host, ms } => Act::ClockStep(self.host(host)?, *ms),
             Action::ClockFreeze { host, frozen } => Act::ClockFreeze(self.host(host)?, *frozen),

@@ -82,22 +82,41 @@ pub fn chaos(seed: u64, seconds: u64, steps: usize) -> Vec<Step> {
         let path = Path { from: a.clone(), to: b, both: chance.chance(1, 2) };
         let start = Time(chance.range(0, seconds * 1_000_000));
         let stop = start + Time(chance.range(1_000, 12_000_000));
-        let (fault, repair) = match chance.range(0, 14) {
+        let (instance, file) = (a.clone(), "log".to_owned());
+        let (fault, repair) = match chance.range(0, 26) {
             0 => (Action::Crash(a.clone()), Some(Action::Restart(a))),
             1 => (Action::HostDown(a.clone()), Some(Action::HostUp(a))),
             2 => (Action::Pause(a.clone()), Some(Action::Unpause(a))),
             3 | 4 => (Action::Cut(path.clone()), Some(Action::Heal(path))),
             5 => (Action::Stall(path.clone()), Some(Action::Heal(path))),
-            6 => (Action::Slow { path: path.clone(), by: Time::millis(40) }, Some(Action::Heal(path))),
+            6 => {
+                let jitter = Time::millis(chance.range(0, 2) * 30);
+                (Action::Slow { path: path.clone(), by: Time::millis(40), jitter }, Some(Action::Heal(path)))
+            }
             7 => (Action::Refuse(path.clone()), Some(Action::Heal(path))),
             8 => (Action::Reset(path), None),
             9 => (Action::DiskStall(a.clone()), Some(Action::DiskHeal(a))),
-            10 => (Action::DiskSlow { instance: a.clone(), by: Time::millis(30) }, Some(Action::DiskHeal(a))),
+            10 => (Action::DiskSlow { instance, by: Time::millis(30) }, Some(Action::DiskHeal(a))),
             11 => (
                 Action::ClockRate { host: a.clone(), ppm: chance.range(0, 400_000) as i32 - 200_000 },
                 Some(Action::ClockRate { host: a, ppm: 0 }),
             ),
             12 => (Action::ClockFreeze { host: a.clone(), frozen: true }, Some(Action::HealAll)),
+            13 => (Action::ClockStep { host: a, ms: 5000 }, None),
+            14 => (Action::Throttle { path: path.clone(), bytes_s: 500 }, Some(Action::Heal(path))),
+            15 => (Action::Corrupt { path: path.clone(), one_in: 3 }, Some(Action::Heal(path))),
+            16 => (Action::SlowStart { path: path.clone(), by: Time::millis(300) }, Some(Action::Heal(path))),
+            17 => (Action::DiskError { instance, count: 3 }, None),
+            18 => (Action::DiskFail(a.clone()), Some(Action::DiskHeal(a))),
+            19 => (Action::DiskFull(a.clone()), Some(Action::DiskHeal(a))),
+            20 => (Action::DiskLie(a.clone()), Some(Action::Crash(a))),
+            21 => (Action::Misdirect { instance, file }, Some(Action::DiskHeal(a))),
+            22 => (Action::Rot { instance, file }, Some(Action::Crash(a))),
+            23 => (Action::SlowCpu { instance, by: Time::millis(20) }, Some(Action::FastCpu(a))),
+            24 => {
+                let (up, down) = (Time::millis(chance.range(0, 900)), Time::millis(chance.range(0, 900)));
+                (Action::RestartLoop { instance, times: 3, up, down }, None)
+            }
             _ => (Action::Crash(a.clone()), Some(Action::HealAll)),
         };
         let mut step = at(start, fault);
@@ -170,10 +189,13 @@ impl BusyServer {
 
     fn tick(&mut self, out: &mut Effects) {
         let file = FileId { session: SESSION, kind: FileKind::Log };
-        let (offset, bytes) = (self.tickets % 7 * 700, vec![self.tickets as u8; 1500].into());
+        // The file is written again and again, and grows slowly.
+        let offset = self.tickets % 7 * 700 + self.tickets / 16 * 300;
+        let bytes = vec![self.tickets as u8; 1500].into();
         let durability =
             if self.tickets.is_multiple_of(2) { Durability::Cached } else { Durability::Through };
         out.push(Effect::Notice(Notice::Step { session: SESSION, name: "tick" }));
+        out.push(Effect::Notice(Notice::Message { session: SESSION, number: 1480 }));
         match self.tickets % 5 {
             4 => self.disk(DiskOp::Flush { file }, out),
             _ => self.disk(DiskOp::Write { file, offset, bytes, durability }, out),
@@ -219,7 +241,8 @@ impl ServerProcess for BusyServer {
             Input::Frame { link, bytes } => self.hear(crate::digest::bytes(&bytes) ^ link.0),
             Input::Disk { ticket, result } => self.hear(match result {
                 DiskResult::Read(bytes) => crate::digest::bytes(&bytes),
-                DiskResult::Done | DiskResult::Failed => ticket.0,
+                DiskResult::Done => ticket.0,
+                DiskResult::Failed => !ticket.0,
             }),
             Input::Client { conn, event } => {
                 self.hear(crate::digest::client_event(&event));

@@ -18,6 +18,10 @@ impl Time {
     pub const fn millis(ms: u64) -> Self {
         Time(ms * 1_000)
     }
+    /// No time at all: fields of files that are left out then.
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
 }
 
 impl std::ops::Add for Time {

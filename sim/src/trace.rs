@@ -61,6 +61,7 @@ enum What {
     Begun(TxnId),
     Lost,
     Told(Notice),
+    Logged(i64, Notice),
     Statement(String),
     StatementDone(String, Result<(), SqlError>),
     Acted(usize, Box<Action>),
@@ -113,7 +114,12 @@ impl Entry {
                 (Who::Client(client), What::Answered(from, reply.clone()))
             }
             Fact::ClientLost { client } => (Who::Client(client), What::Lost),
+            // A line of the error log comes once more, with its date.
+            Fact::Told { notice: Notice::Event { .. } | Notice::Message { .. }, .. } => return None,
             Fact::Told { instance, notice } => (Who::Instance(instance), What::Told(notice.clone())),
+            Fact::Logged { instance, wall_ms, notice } => {
+                (Who::Instance(instance), What::Logged(wall_ms, notice.clone()))
+            }
             // Told already.
             Fact::Status { .. } => return None,
             Fact::StatementDone { instance, sql, result } => {
@@ -228,18 +234,19 @@ impl Line<'_> {
             What::Answered(from, reply) => row("answered", format_args!("by {} {reply:?}", self.name(*from))),
             What::Begun(txn) => row("begins", format_args!("transaction {}", txn.0)),
             What::Lost => row("unknown", format_args!("the open call's outcome")),
-            What::Told(Notice::Event { number, previous, .. }) => row(
+            What::Logged(wall_ms, Notice::Event { number, previous, .. }) => row(
                 "event",
                 format_args!(
-                    "{number} {}, after {previous}",
+                    "{} {number} {}, after {previous}",
+                    wall_clock(*wall_ms),
                     EVENTS.get(usize::from(*number)).unwrap_or(&"of no name")
                 ),
             ),
-            What::Told(Notice::Message { number, .. }) => {
+            What::Logged(wall_ms, Notice::Message { number, .. }) => {
                 let text = dbm_core::control::catalogued(*number).map_or("", |entry| entry.message);
-                row("message", format_args!("{number} {text}"))
+                row("message", format_args!("{} {number} {text}", wall_clock(*wall_ms)))
             }
-            What::Told(notice) => row("tells", format_args!("{notice:?}")),
+            What::Told(notice) | What::Logged(_, notice) => row("tells", format_args!("{notice:?}")),
             What::Statement(sql) => row("statement", format_args!("{sql}")),
             What::StatementDone(sql, Ok(())) => row("done", format_args!("{sql}")),
             What::StatementDone(sql, Err(error)) => row("failed", format_args!("{sql}: {error}")),
@@ -247,6 +254,13 @@ impl Line<'_> {
             What::Panicked(message) => row("panicked", format_args!("{}", message.replace('\n', " "))),
         }
     }
+}
+
+/// The time of a wall clock, as `2005-11-07T00:00:05.250Z`.
+#[allow(clippy::disallowed_types, reason = "it formats a date of the simulated clock and reads no other")]
+fn wall_clock(ms: i64) -> impl fmt::Display {
+    let since = std::time::Duration::from_millis(ms.unsigned_abs());
+    humantime::format_rfc3339_millis(std::time::SystemTime::UNIX_EPOCH + since)
 }
 
 /// Everything recorded of a run.
@@ -287,14 +301,15 @@ mod tests {
     fn events_messages_and_refusals_are_told_in_words() {
         let instance = InstanceId(1);
         let session = SessionId(0);
-        let told = |notice: Notice| line(&Fact::Told { instance, notice: &notice });
+        let told =
+            |notice: Notice| line(&Fact::Logged { instance, wall_ms: 1_131_321_600_250, notice: &notice });
         assert_eq!(
             told(Notice::Event { session, number: 12, previous: 6 }),
-            "    5.000000  B          event        12 Principal Running Exposed, after 6"
+            "    5.000000  B          event        2005-11-07T00:00:00.250Z 12 Principal Running Exposed, after 6"
         );
         assert_eq!(
             told(Notice::Message { session, number: 1480 }),
-            "    5.000000  B          message      1480 database changes roles"
+            "    5.000000  B          message      2005-11-07T00:00:00.250Z 1480 database changes roles"
         );
         let result = &Err(dbm_core::control::sql_error(1431));
         let failed = line(&Fact::StatementDone { instance, sql: "X", result });

@@ -12,6 +12,7 @@ mod acts;
 mod effects;
 mod event;
 mod process;
+mod waiting;
 
 use crate::agenda::{Agenda, Event};
 use crate::client::ClientEffect;
@@ -275,41 +276,10 @@ impl World {
                 None
             }
             Event::Ask { step } => self.ask(step),
-        }
-    }
-
-    /// Lets the input wait if the process is paused or has others waiting.
-    fn hand_over(&mut self, node: NodeIndex, event: NodeEvent) -> Option<(NodeIndex, NodeEvent)> {
-        let process = &mut self.processes[node.index()];
-        if process.life != Life::Running {
-            return None;
-        }
-        if process.paused || !process.waiting.is_empty() {
-            self.felt.count(Feeling::Pause);
-            process.waiting.push_back(event);
-            return None;
-        }
-        Some((node, event))
-    }
-
-    /// Takes the first waiting input of a process that goes on, and sees to the next.
-    fn drain(&mut self, node: NodeIndex) -> Option<NodeEvent> {
-        let process = &mut self.processes[node.index()];
-        process.draining = false;
-        if process.paused {
-            return None;
-        }
-        let event = process.waiting.pop_front()?;
-        self.go_on(node);
-        Some(event)
-    }
-
-    /// Sees to it that what waits for a process is handled, one input after the other.
-    fn go_on(&mut self, node: NodeIndex) {
-        let process = &mut self.processes[node.index()];
-        if !process.draining && !process.waiting.is_empty() {
-            process.draining = true;
-            self.agenda.enter(self.agenda.now().0, Event::Drain { node: node.0 });
+            Event::Loop { node, number } => {
+                self.turn_loop(NodeIndex(node), number);
+                None
+            }
         }
     }
 

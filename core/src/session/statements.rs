@@ -33,8 +33,8 @@ enum Waits {
     WitnessReach { witness: InstanceId, ready: bool },
     /// SET WITNESS =: the partner has it, then the witness. [OQ-16]
     WitnessPartner { setting: Setting, version: Version, told: bool, witness: InstanceId },
-    /// The new witness has its record.
-    WitnessSeat { stamp: Stamp, witness: InstanceId, told: bool },
+    /// The new witness has its record; it is told anew on a new channel, for nobody knows what of the old one arrived.
+    WitnessSeat { stamp: Stamp, witness: InstanceId, told: Option<ChannelId> },
     /// All three are connected.
     WitnessMeets { witness: InstanceId },
     /// SET WITNESS OFF: the witness or, without it, the partner knows. [OQ-16]
@@ -356,8 +356,9 @@ impl Partner {
             }
             Waits::WitnessSeat { witness, told, .. } => {
                 let witness = *witness;
-                if !*told && self.common.channel(witness).is_some_and(|c| c.id.is_some()) {
-                    *told = true;
+                let channel = self.common.channel(witness).and_then(|c| c.id);
+                if channel.is_some() && channel != *told {
+                    *told = channel;
                     let record = *self.common.shared();
                     self.common.send(cx, witness, &Message::WitnessSet { record });
                 }
@@ -432,7 +433,7 @@ impl Partner {
             Waits::Setting { setting, .. } => (answered_partner && setting.stamp() == stamp, None),
             Waits::WitnessPartner { setting, witness, .. } => (
                 answered_partner && setting.stamp() == stamp,
-                Some(Waits::WitnessSeat { stamp, witness: *witness, told: false }),
+                Some(Waits::WitnessSeat { stamp, witness: *witness, told: None }),
             ),
             Waits::WitnessSeat { stamp: wanted, witness, .. } => {
                 (peer == *witness && stamp == *wanted, Some(Waits::WitnessMeets { witness: *witness }))

@@ -159,7 +159,7 @@ fn a_stalled_disk_completes_nothing_until_it_is_healed() {
     lab.write(LOG, 0, vec![1], Durability::Through);
     lab.write(LOG, 1, vec![2], Durability::Through);
     assert!(lab.run(60_000).is_empty());
-    lab.disk.heal(&mut lab.agenda);
+    lab.disk.heal(&mut lab.agenda, &mut lab.hardened);
     assert_eq!(lab.run(1).len(), 2);
     assert_eq!(lab.felt.of(Feeling::DiskStall), 1);
 }

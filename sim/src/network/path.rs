@@ -5,6 +5,8 @@ use crate::node::{NodeIndex, Roster};
 use crate::rng::Stream;
 use crate::scenario::{NetworkProfile, Spread};
 use crate::time::Time;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// An end of a path: an instance by its id, or the number of instances for all clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,14 @@ pub struct Overlay {
     pub refused: bool,
     /// Added latency in microseconds, 0 for none.
     pub slow: u64,
+    /// Up to so many microseconds more, drawn for each frame.
+    pub jitter: u64,
+    /// Bytes that pass in a second, 0 for the profile's.
+    pub bytes_s: u64,
+    /// One frame in so many is changed, 0 for none.
+    pub corrupt_one_in: u32,
+    /// Added to each dial, in microseconds.
+    pub slow_start: u64,
 }
 
 /// How patient the sender of something lost is before it gives the connection up.
@@ -43,6 +53,13 @@ pub struct Paths {
     retransmissions: Vec<Stream>,
     /// When each direction between two hosts of instances has sent everything it was given.
     free_at: Vec<u64>,
+    /// The same for each direction between two ends that is narrowed.
+    narrow_free_at: Vec<u64>,
+    /// Jitter and corruption of pairs that have met them.
+    jitters: BTreeMap<usize, Stream>,
+    corruptions: BTreeMap<usize, Stream>,
+    seed: u64,
+    stream_indices: Vec<u64>,
 }
 
 impl Paths {
@@ -69,6 +86,11 @@ impl Paths {
             latencies: streams("link"),
             retransmissions: streams("retransmission"),
             free_at: vec![0; roster.hosts() * roster.hosts()],
+            narrow_free_at: vec![0; ends * ends],
+            jitters: BTreeMap::new(),
+            corruptions: BTreeMap::new(),
+            seed,
+            stream_indices: (0..nodes).map(|i| roster.stream_index(node(i))).collect(),
         }
     }
 
@@ -108,15 +130,79 @@ impl Paths {
     ) -> u64 {
         let pair = self.pair(from, to);
         let latency = self.latencies[pair].spread(&self.profile.latency);
-        let slow = self.overlay(from, to).slow;
+        let Overlay { slow, jitter, .. } = self.overlay(from, to);
         if slow > 0 {
             felt.count(Feeling::Slow);
         }
-        self.departure(now, from, to, bytes) + latency + slow
+        let mut late = 0;
+        if jitter > 0 {
+            felt.count(Feeling::Jitter);
+            late = self.own_stream("jitter", from, to).range(0, jitter + 1);
+        }
+        let wire = self.departure(now, from, to, bytes);
+        wire.max(self.narrow_departure(now, from, to, bytes, felt)) + latency + slow + late
+    }
+
+    /// The stream of a fault on a pair, made when the pair meets it first: most runs need none.
+    fn own_stream(&mut self, name: &'static str, from: NodeIndex, to: NodeIndex) -> &mut Stream {
+        let pair = self.pair(from, to);
+        let indices = [from, to].map(|node| self.stream_indices[node.index()]);
+        let streams = if name == "jitter" { &mut self.jitters } else { &mut self.corruptions };
+        streams.entry(pair).or_insert_with(|| Stream::new(self.seed, name, &indices))
+    }
+
+    /// When the last byte has passed the narrow place, if there is one.
+    fn narrow_departure(
+        &mut self,
+        now: u64,
+        from: NodeIndex,
+        to: NodeIndex,
+        bytes: usize,
+        felt: &mut Felt,
+    ) -> u64 {
+        let Overlay { bytes_s, .. } = self.overlay(from, to);
+        if bytes_s == 0 || bytes == 0 {
+            return now;
+        }
+        felt.count(Feeling::Throttle);
+        let (from, to) = (self.endpoint(from), self.endpoint(to));
+        let free_at =
+            &mut self.narrow_free_at[usize::from(from.0) * (self.host_of.len() + 1) + usize::from(to.0)];
+        *free_at = now.max(*free_at) + (bytes as u64 * 1_000_000).div_ceil(bytes_s);
+        *free_at
+    }
+
+    /// Narrows a direction, or widens it again with 0; says whether it was narrow.
+    pub fn narrow(&mut self, from: Endpoint, to: Endpoint, bytes_s: u64) -> bool {
+        let index = usize::from(from.0) * self.ends() + usize::from(to.0);
+        self.narrow_free_at[index] = 0;
+        std::mem::replace(&mut self.overlays[index].bytes_s, bytes_s) > 0
+    }
+
+    /// The frame as it arrives: now and then with a flipped byte.
+    pub fn received(
+        &mut self,
+        from: NodeIndex,
+        to: NodeIndex,
+        bytes: Arc<[u8]>,
+        felt: &mut Felt,
+    ) -> Arc<[u8]> {
+        let one_in = u64::from(self.overlay(from, to).corrupt_one_in);
+        if one_in == 0 || bytes.is_empty() {
+            return bytes;
+        }
+        let chance = self.own_stream("corrupt", from, to);
+        if !chance.chance(1, one_in) {
+            return bytes;
+        }
+        felt.count(Feeling::Corrupt);
+        let at = chance.range(0, bytes.len() as u64) as usize;
+        let flip = chance.range(1, 256) as u8;
+        bytes.iter().enumerate().map(|(i, byte)| if i == at { byte ^ flip } else { *byte }).collect()
     }
 
     /// When the last byte is on the wire. Clients send little: their wires are never busy.
-    fn departure(&mut self, now: u64, from: NodeIndex, to: NodeIndex, bytes: usize) -> u64 {
+    pub fn departure(&mut self, now: u64, from: NodeIndex, to: NodeIndex, bytes: usize) -> u64 {
         let (Some(&from), Some(&to)) = (self.host_of.get(from.index()), self.host_of.get(to.index())) else {
             return now;
         };

@@ -28,6 +28,17 @@ impl Item {
     }
 }
 
+impl Item {
+    /// Bytes on the wire, as far as they count.
+    fn size(&self) -> usize {
+        match self {
+            Item::Payload(Payload::Frame(bytes)) => bytes.len(),
+            Item::Payload(Payload::Asked(_) | Payload::Answered(_)) => 0,
+            Item::Dial | Item::Accepted | Item::Close | Item::Down(_) => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Flight {
     pub(super) at: u64,
@@ -81,7 +92,12 @@ impl Network {
 
     pub(super) fn push(&mut self, cx: &mut Cx<'_>, conn: u32, way: u8, item: Item, size: usize) {
         let (from, to) = self.nodes(conn, way);
-        let at = self.paths.arrival(cx.now(), from, to, size, cx.felt);
+        let mut at = self.paths.arrival(cx.now(), from, to, size, cx.felt);
+        let slow_start = self.paths.overlay(from, to).slow_start;
+        if slow_start > 0 && matches!(item, Item::Dial) {
+            cx.felt.count(Feeling::SlowStart);
+            at += slow_start;
+        }
         let pipe = &mut self.conns[conn as usize].pipes[usize::from(way)];
         let at = at.max(pipe.last_at);
         pipe.last_at = at;
@@ -194,6 +210,32 @@ impl Network {
         }
     }
 
+    /// What waits for a narrow place to be passed goes on at full speed: it is narrow no more.
+    pub(super) fn hurry(&mut self, cx: &mut Cx<'_>, chosen: impl Fn(NodeIndex, NodeIndex) -> bool) {
+        let now = cx.now();
+        for conn in 0..self.conns.len() as u32 {
+            for way in [0, 1] {
+                let (from, to) = self.nodes(conn, way);
+                let pipe = &mut self.conns[conn as usize].pipes[usize::from(way)];
+                if pipe.queue.is_empty() || !chosen(from, to) {
+                    continue;
+                }
+                let delay = self.paths.release(from, to);
+                let mut earliest = 0;
+                for flight in &mut pipe.queue {
+                    let soon = self.paths.departure(now, from, to, flight.item.size()) + delay;
+                    flight.at = flight.at.min(soon).max(earliest);
+                    earliest = flight.at;
+                }
+                pipe.last_at = earliest;
+                // The arrival that is entered already would come too late.
+                pipe.generation = pipe.generation.wrapping_add(1);
+                pipe.armed = false;
+                self.arm(cx, conn, way);
+            }
+        }
+    }
+
     /// An item has reached the receiver's host.
     pub(super) fn land(&mut self, cx: &mut Cx<'_>, conn: u32, way: u8, item: Item) -> Option<Arrival> {
         let end = 1 - way;
@@ -209,6 +251,13 @@ impl Network {
             Item::Payload(payload) => match self.conns[conn as usize].ends[usize::from(end)].state {
                 EndState::Open => {
                     self.conns[conn as usize].spoken = true;
+                    let payload = match payload {
+                        Payload::Frame(bytes) => {
+                            let (from, to) = self.nodes(conn, way);
+                            Payload::Frame(self.paths.received(from, to, bytes, cx.felt))
+                        }
+                        Payload::Asked(_) | Payload::Answered(_) => payload,
+                    };
                     Some(self.arrival(conn, end, What::Payload(payload)))
                 }
                 EndState::Awaited | EndState::Dialling | EndState::Gone => self.answer_reset(cx, conn, end),

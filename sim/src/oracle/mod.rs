@@ -52,7 +52,7 @@ use crate::scenario::{SafetyDecl, Scenario, Workload};
 use crate::time::Time;
 use dbm_core::config::Tuning;
 use dbm_core::control::Statement;
-use dbm_core::io::{ClientEvent, DiskOp, FileId, FileKind, Input, Notice, Reply};
+use dbm_core::io::{ClientEvent, DiskOp, DiskResult, FileId, FileKind, Input, Notice, Reply};
 use dbm_core::types::{InstanceId, RoleSequence, Safety, SessionId};
 
 /// So many facts at one instant of true time are a livelock.
@@ -211,6 +211,11 @@ impl Oracle {
                 {
                     self.availability.asked(at, instance, &self.world, &mut self.report);
                 }
+                if let Input::Disk { result: DiskResult::Failed, .. } = input {
+                    self.availability.before_change(at, &self.world, &self.records);
+                    let change = self.world.disk_failed(at, instance);
+                    self.availability.changed(change);
+                }
             }
             Fact::Sent { from, to, bytes, .. } => self.sent(at, from, to, bytes),
             Fact::Delivered { from, to, bytes, .. } => {
@@ -233,6 +238,8 @@ impl Oracle {
             Fact::Answered { client, from, reply } => self.answered(at, client, from, reply),
             Fact::ClientLost { client } => self.history.give_up(client),
             Fact::Told { instance, notice } => self.told(at, instance, notice),
+            // The dates of wall clocks bind nobody.
+            Fact::Logged { .. } => {}
             Fact::Status { instance, session, status } => {
                 if session == self.setup.session {
                     self.states.status_changed(at, instance, status, &self.records, &mut self.report);

@@ -44,6 +44,11 @@ pub(super) struct World {
     cut: Vec<bool>,
     odd: Vec<bool>,
     odd_disk: Vec<bool>,
+    slow: Vec<bool>,
+    /// An operation of its disk has failed: its database stays failed until its process starts again. [OQ-35]
+    failed: Vec<bool>,
+    /// What is on its disk may be wrong, for good.
+    spoilt: Vec<bool>,
     odd_clients: bool,
     crisp: bool,
     settled_at: Time,
@@ -87,6 +92,9 @@ impl World {
             cut: vec![false; n * n],
             odd: vec![false; n * n],
             odd_disk: vec![false; n],
+            slow: vec![false; n],
+            failed: vec![false; n],
+            spoilt: vec![false; n],
             odd_clients: false,
             crisp: false,
             settled_at: Time(u64::MAX),
@@ -179,8 +187,8 @@ impl World {
     fn changed(&mut self, at: Time, change: Change) -> Change {
         let n = self.names.len();
         let symmetric = (0..n).all(|i| (0..i).all(|j| self.cut[i * n + j] == self.cut[j * n + i]));
-        self.crisp =
-            symmetric && !self.odd_clients && !self.odd.contains(&true) && !self.odd_disk.contains(&true);
+        let odd = [&self.odd, &self.odd_disk, &self.slow, &self.failed, &self.spoilt];
+        self.crisp = symmetric && !self.odd_clients && !odd.iter().any(|flags| flags.contains(&true));
         let bound = match change {
             Change::None => return change,
             Change::Loss(..) => self.loss_bound,
@@ -200,6 +208,7 @@ impl World {
         if let Some(up) = self.up.get_mut(usize::from(instance.0)) {
             *up = true;
             self.started[usize::from(instance.0)] = at;
+            self.failed[usize::from(instance.0)] = false;
         }
         self.changed(at, Change::Other)
     }
@@ -219,6 +228,25 @@ impl World {
         self.changed(at, if paused { Change::Loss(instance, None) } else { Change::Other })
     }
 
+    /// A disk operation has failed, and the process is told.
+    pub(super) fn disk_failed(&mut self, at: Time, instance: InstanceId) -> Change {
+        self.mark(instance, |world, i| world.failed[i] = true);
+        self.changed(at, Change::Other)
+    }
+
+    fn mark(&mut self, instance: InstanceId, f: impl FnOnce(&mut World, usize)) {
+        if usize::from(instance.0) < self.names.len() {
+            f(self, usize::from(instance.0));
+        }
+    }
+
+    fn mark_named(&mut self, name: &str, f: impl FnOnce(&mut World, usize)) -> Change {
+        if let Some(instance) = self.find(name) {
+            self.mark(instance, f);
+        }
+        Change::Other
+    }
+
     pub(super) fn acted(&mut self, at: Time, action: &Action) -> Change {
         let change = match action {
             // Their effect shows as facts of their own.
@@ -231,7 +259,12 @@ impl World {
             | Action::ClockStep { .. }
             | Action::ClockFreeze { .. } => Change::None,
             Action::Cut(path) => self.cut(path),
-            Action::Stall(path) | Action::Slow { path, .. } | Action::Refuse(path) => {
+            Action::Stall(path)
+            | Action::Slow { path, .. }
+            | Action::Throttle { path, .. }
+            | Action::Corrupt { path, .. }
+            | Action::SlowStart { path, .. }
+            | Action::Refuse(path) => {
                 self.set(path, |world, i| world.odd[i] = true);
                 self.odd_clients |= self.names_clients(path);
                 Change::Other
@@ -244,18 +277,23 @@ impl World {
                 self.odd_clients &= !self.names_clients(path);
                 Change::Other
             }
-            Action::DiskStall(name) | Action::DiskSlow { instance: name, .. } => {
-                self.find(name).into_iter().for_each(|i| self.odd_disk[usize::from(i.0)] = true);
-                Change::Other
+            Action::DiskStall(name)
+            | Action::DiskSlow { instance: name, .. }
+            | Action::DiskError { instance: name, .. }
+            | Action::DiskFail(name)
+            | Action::DiskFull(name)
+            | Action::DiskLie(name) => self.mark_named(name, |world, i| world.odd_disk[i] = true),
+            Action::DiskHeal(name) => self.mark_named(name, |world, i| world.odd_disk[i] = false),
+            Action::Misdirect { instance, .. } | Action::Rot { instance, .. } => {
+                self.mark_named(instance, |world, i| world.spoilt[i] = true)
             }
-            Action::DiskHeal(name) => {
-                self.find(name).into_iter().for_each(|i| self.odd_disk[usize::from(i.0)] = false);
-                Change::Other
-            }
+            Action::SlowCpu { instance, .. } => self.mark_named(instance, |world, i| world.slow[i] = true),
+            Action::FastCpu(name) => self.mark_named(name, |world, i| world.slow[i] = false),
             Action::HealAll => {
                 self.cut.fill(false);
                 self.odd.fill(false);
                 self.odd_disk.fill(false);
+                self.slow.fill(false);
                 self.odd_clients = false;
                 Change::Other
             }
@@ -263,7 +301,10 @@ impl World {
                 self.statement(text);
                 Change::Statement
             }
-            Action::Reset(_) | Action::ClockRate { .. } | Action::Inject { .. } => Change::Other,
+            Action::Reset(_)
+            | Action::RestartLoop { .. }
+            | Action::ClockRate { .. }
+            | Action::Inject { .. } => Change::Other,
         };
         self.changed(at, change)
     }

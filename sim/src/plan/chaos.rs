@@ -360,7 +360,7 @@ impl<'a> Generator<'a> {
         let fault = if class == FaultClass::Stall {
             if self.draw.chance(1, 2) {
                 let by = self.millis(5, 2_000);
-                Action::Slow { path: path.clone(), by }
+                Action::Slow { path: path.clone(), by, jitter: Time(0) }
             } else {
                 Action::Stall(path.clone())
             }

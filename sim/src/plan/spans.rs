@@ -24,6 +24,8 @@ pub enum Target {
     Path(String, String),
     /// The disk of an instance.
     Disk(String),
+    /// What is stored in a file of an instance.
+    Stored(String, String),
     /// The rate of a host's clock.
     Rate(String),
     /// A host's wall clock.
@@ -109,6 +111,10 @@ pub fn overlap(plan: &Scenario) -> bool {
 fn over(action: &Action, now: Time) -> Option<Time> {
     match action {
         Action::Reset(_) => Some(now),
+        Action::RestartLoop { times, up, down, .. } => {
+            let deaths = u64::from(*times);
+            Some(now + Time((up.0 + down.0).saturating_mul(deaths).saturating_sub(up.0)))
+        }
         _ => None,
     }
 }
@@ -122,15 +128,29 @@ fn paths(path: &Path) -> Vec<Target> {
 /// What a fault holds; nothing for repairs, statements and what stands for no fault.
 fn targets(action: &Action) -> Vec<Target> {
     match action {
-        Action::Crash(name) => vec![Target::Process(name.clone())],
+        Action::Crash(name) | Action::RestartLoop { instance: name, .. } => {
+            vec![Target::Process(name.clone())]
+        }
         Action::HostDown(host) => vec![Target::Host(host.clone())],
         Action::Pause(name) => vec![Target::Paused(name.clone())],
         Action::Cut(path)
         | Action::Stall(path)
         | Action::Slow { path, .. }
+        | Action::Throttle { path, .. }
+        | Action::Corrupt { path, .. }
+        | Action::SlowStart { path, .. }
         | Action::Refuse(path)
         | Action::Reset(path) => paths(path),
-        Action::DiskStall(name) | Action::DiskSlow { instance: name, .. } => vec![Target::Disk(name.clone())],
+        Action::DiskStall(name)
+        | Action::DiskSlow { instance: name, .. }
+        | Action::DiskError { instance: name, .. }
+        | Action::DiskFail(name)
+        | Action::DiskFull(name)
+        | Action::DiskLie(name) => vec![Target::Disk(name.clone())],
+        Action::Misdirect { instance, file } | Action::Rot { instance, file } => {
+            vec![Target::Stored(instance.clone(), file.clone())]
+        }
+        Action::SlowCpu { instance, .. } => vec![Target::Cpu(instance.clone())],
         Action::ClockRate { host, .. } => vec![Target::Rate(host.clone())],
         Action::ClockStep { host, .. } | Action::ClockFreeze { host, .. } => vec![Target::Wall(host.clone())],
         Action::Restart(_)
@@ -138,6 +158,7 @@ fn targets(action: &Action) -> Vec<Target> {
         | Action::Unpause(_)
         | Action::Heal(_)
         | Action::DiskHeal(_)
+        | Action::FastCpu(_)
         | Action::HealAll
         | Action::Sql { .. }
         | Action::Inject { .. } => Vec::new(),
@@ -161,7 +182,10 @@ fn host<'a>(plan: &'a Scenario, instance: &'a str) -> &'a str {
 /// Does `action` end the fault?
 fn lifts(action: &Action, span: &Span, plan: &Scenario) -> bool {
     match (action, &span.target) {
+        // Nothing brings back what was stored there.
+        (_, Target::Stored(..)) => false,
         (Action::HealAll, _) => true,
+        (Action::FastCpu(name), Target::Cpu(of)) => name == of,
         (Action::Restart(name), Target::Process(dead)) => name == dead,
         (Action::HostUp(up), Target::Process(dead)) => up == host(plan, dead),
         (Action::HostUp(up), Target::Host(down)) => up == down,

@@ -1,6 +1,7 @@
 //! Steps of the timeline: when, on what, and what is done.
 
 use super::{Checker, STEPS_MAX};
+use crate::clock::PPM_BOUNDS;
 use crate::fault::{Action, Path};
 use crate::names::{CLIENTS, FILES, FRAMES, STEPS};
 use crate::scenario::{Step, Trigger};
@@ -138,6 +139,24 @@ impl Checker<'_> {
         self.differ(place, &path.from, &path.to);
     }
 
+    fn between_instances(&mut self, place: &str, path: &Path) {
+        for (field, end) in [("from", &path.from), ("to", &path.to)] {
+            self.instance(&format!("{place}.{field}"), end);
+        }
+        self.differ(place, &path.from, &path.to);
+    }
+
+    fn at_least_one(&mut self, path: &str, value: u64, what: &str) {
+        if value == 0 {
+            self.bad(path, format!("is 0; expected {what}"));
+        }
+    }
+
+    fn file_of(&mut self, path: &str, instance: &str, file: &str) {
+        self.instance(&format!("{path}.instance"), instance);
+        self.known(&format!("{path}.file"), "file", file, FILES.iter().copied());
+    }
+
     fn action(&mut self, path: &str, action: &Action) {
         match action {
             Action::Crash(instance) => self.instance(&format!("{path}.crash"), instance),
@@ -157,13 +176,62 @@ impl Checker<'_> {
             Action::Refuse(p) => self.path(&format!("{path}.refuse"), p),
             Action::Reset(p) => self.path(&format!("{path}.reset"), p),
             Action::Heal(p) => self.path(&format!("{path}.heal"), p),
-            Action::Slow { path: p, by } => {
+            Action::Slow { path: p, by, jitter } => {
                 self.path(&format!("{path}.slow.path"), p);
                 self.within(&format!("{path}.slow.by"), *by);
+                self.within(&format!("{path}.slow.jitter"), *jitter);
+            }
+            Action::Throttle { path: p, bytes_s } => {
+                self.between_instances(&format!("{path}.throttle.path"), p);
+                self.at_least_one(&format!("{path}.throttle.bytes_s"), *bytes_s, "bytes per second");
+            }
+            Action::Corrupt { path: p, one_in } => {
+                self.between_instances(&format!("{path}.corrupt.path"), p);
+                self.at_least_one(&format!("{path}.corrupt.one_in"), (*one_in).into(), "1 for every frame");
+            }
+            Action::SlowStart { path: p, by } => {
+                self.path(&format!("{path}.slow_start.path"), p);
+                self.within(&format!("{path}.slow_start.by"), *by);
+            }
+            Action::DiskError { instance, count } => {
+                self.instance(&format!("{path}.disk_error.instance"), instance);
+                self.at_least_one(
+                    &format!("{path}.disk_error.count"),
+                    (*count).into(),
+                    "operations that fail",
+                );
+            }
+            Action::DiskFail(instance) => self.instance(&format!("{path}.disk_fail"), instance),
+            Action::DiskFull(instance) => self.instance(&format!("{path}.disk_full"), instance),
+            Action::DiskLie(instance) => self.instance(&format!("{path}.disk_lie"), instance),
+            Action::Misdirect { instance, file } => {
+                self.file_of(&format!("{path}.misdirect"), instance, file);
+            }
+            Action::Rot { instance, file } => self.file_of(&format!("{path}.rot"), instance, file),
+            Action::SlowCpu { instance, by } => {
+                self.instance(&format!("{path}.slow_cpu.instance"), instance);
+                self.within(&format!("{path}.slow_cpu.by"), *by);
+                if by.is_zero() {
+                    self.bad(format!("{path}.slow_cpu.by"), "is 0; expected a time, or `fast_cpu`");
+                }
+            }
+            Action::FastCpu(instance) => self.instance(&format!("{path}.fast_cpu"), instance),
+            Action::RestartLoop { instance, times, up, down } => {
+                let path = format!("{path}.restart_loop");
+                self.instance(&format!("{path}.instance"), instance);
+                self.at_least_one(&format!("{path}.times"), (*times).into(), "how often the process dies");
+                self.within(&format!("{path}.up"), *up);
+                self.within(&format!("{path}.down"), *down);
+                let (times, duration) = (u64::from(*times), self.scenario.duration);
+                let whole = Time((up.0.saturating_add(down.0)).saturating_mul(times).saturating_sub(up.0));
+                if whole > duration {
+                    self.bad(&path, format!("takes {whole}; expected at most `duration`, {duration}"));
+                }
             }
             Action::ClockRate { host, ppm } => {
                 self.host(&format!("{path}.clock_rate.host"), host);
-                self.rate(&format!("{path}.clock_rate.ppm"), (*ppm).into());
+                // Beyond the guarantee of [OQ-8] as well: what still holds then is for the promise to say.
+                self.range(&format!("{path}.clock_rate.ppm"), *ppm, PPM_BOUNDS.0, PPM_BOUNDS.1);
             }
             Action::ClockStep { host, ms } => {
                 self.host(&format!("{path}.clock_step.host"), host);

@@ -131,6 +131,63 @@ fn clocks_stay_within_the_guarantee() {
 }
 
 #[test]
+fn faults_are_checked_for_what_they_hit_and_how_much() {
+    let fault = |action: Value| json!({"timeline": [{"at": "1s", "do": action}]});
+    let path = json!({"from": "A", "to": "B"});
+    let clients = json!({"from": "A", "to": "clients"});
+    let place = "timeline[0].do";
+    for (action, start) in [
+        (
+            json!({"throttle": {"path": clients, "bytes_s": 9}}),
+            ".throttle.path.to: there is no instance `clients`",
+        ),
+        (
+            json!({"throttle": {"path": path, "bytes_s": 0}}),
+            ".throttle.bytes_s: is 0; expected bytes per second",
+        ),
+        (
+            json!({"corrupt": {"path": clients, "one_in": 9}}),
+            ".corrupt.path.to: there is no instance `clients`",
+        ),
+        (
+            json!({"corrupt": {"path": path, "one_in": 0}}),
+            ".corrupt.one_in: is 0; expected 1 for every frame",
+        ),
+        (json!({"slow": {"path": path, "by": "1s", "jitter": "31s"}}), ".slow.jitter: 31s is after the end"),
+        (
+            json!({"slow_start": {"path": {"from": "B", "to": "B"}, "by": "1s"}}),
+            ".slow_start.path: `from` and `to`",
+        ),
+        (json!({"disk_error": {"instance": "A", "count": 0}}), ".disk_error.count: is 0"),
+        (json!({"disk_error": {"instance": "Z", "count": 1}}), ".disk_error.instance: there is no instance"),
+        (json!({"disk_fail": "Z"}), ".disk_fail: there is no instance"),
+        (json!({"disk_full": "Z"}), ".disk_full: there is no instance"),
+        (json!({"disk_lie": "Z"}), ".disk_lie: there is no instance"),
+        (
+            json!({"rot": {"instance": "A", "file": "dat"}}),
+            ".rot.file: there is no file `dat`; did you mean `data`?",
+        ),
+        (json!({"misdirect": {"instance": "Z", "file": "log"}}), ".misdirect.instance: there is no instance"),
+        (json!({"slow_cpu": {"instance": "A", "by": "0s"}}), ".slow_cpu.by: is 0"),
+        (json!({"fast_cpu": "Z"}), ".fast_cpu: there is no instance"),
+        (
+            json!({"restart_loop": {"instance": "A", "times": 0, "up": "1s", "down": "1s"}}),
+            ".restart_loop.times: is 0",
+        ),
+        (
+            json!({"restart_loop": {"instance": "A", "times": 9, "up": "2s", "down": "2s"}}),
+            ".restart_loop: takes 34s; expected at most `duration`, 30s",
+        ),
+        (json!({"clock_rate": {"host": "A", "ppm": -900_001}}), ".clock_rate.ppm: -900001 is out of range"),
+    ] {
+        only(fault(action), &format!("{place}{start}"));
+    }
+    let bearable = json!({"restart_loop": {"instance": "A", "times": 8, "up": "2s", "down": "2s"}});
+    assert_eq!(problems(fault(bearable)), [""; 0]);
+    assert_eq!(problems(fault(json!({"clock_rate": {"host": "A", "ppm": 300_000}}))), [""; 0]);
+}
+
+#[test]
 fn sessions_and_instances_must_fit_together() {
     only(
         json!({"session": {"principal": "A", "mirror": "A"}}),

@@ -3,6 +3,7 @@
 use super::process::Life;
 use super::{Order, Statement, World, event};
 use crate::agenda::Event;
+use crate::disk::Damage;
 use crate::fault::Action;
 use crate::felt::Feeling;
 use crate::frames;
@@ -51,8 +52,23 @@ impl World {
             Act::Stall(route) => {
                 route.directions().for_each(|(from, to)| self.network.overlay_mut(from, to).stalled = true);
             }
-            Act::Slow(route, by) => {
-                route.directions().for_each(|(from, to)| self.network.overlay_mut(from, to).slow = by);
+            Act::Slow { route, by, jitter } => {
+                for (from, to) in route.directions() {
+                    let overlay = self.network.overlay_mut(from, to);
+                    (overlay.slow, overlay.jitter) = (by, jitter);
+                }
+            }
+            Act::Throttle(route, bytes_s) => {
+                let (network, mut cx) = self.network();
+                route.directions().for_each(|(from, to)| network.throttle(&mut cx, from, to, bytes_s));
+            }
+            Act::Corrupt(route, one_in) => {
+                route
+                    .directions()
+                    .for_each(|(from, to)| self.network.overlay_mut(from, to).corrupt_one_in = one_in);
+            }
+            Act::SlowStart(route, by) => {
+                route.directions().for_each(|(from, to)| self.network.overlay_mut(from, to).slow_start = by);
             }
             Act::Refuse(route) => {
                 route.directions().for_each(|(from, to)| self.network.overlay_mut(from, to).refused = true);
@@ -67,7 +83,16 @@ impl World {
             }
             Act::DiskStall(instance) => self.disks[usize::from(instance)].stall(),
             Act::DiskSlow(instance, by) => self.disks[usize::from(instance)].slow_down(by),
-            Act::DiskHeal(instance) => self.disks[usize::from(instance)].heal(&mut self.agenda),
+            Act::DiskError(instance, count) => self.damage(instance).fail_next(count),
+            Act::DiskFail(instance) => self.damage(instance).break_down(),
+            Act::DiskFull(instance) => self.damage(instance).fill(),
+            Act::DiskLie(instance) => self.damage(instance).lie(),
+            Act::Misdirect(instance, file) => self.damage(instance).misdirect(file),
+            Act::Rot(instance, file) => self.disks[usize::from(instance)].rot(file),
+            Act::DiskHeal(instance) => self.heal_disk(InstanceId(instance)),
+            Act::SlowCpu(instance, by) => self.slow_cpu(node(instance), by),
+            Act::FastCpu(instance) => self.fast_cpu(node(instance)),
+            Act::RestartLoop(instance, how) => self.begin_loop(node(instance), how),
             Act::ClockRate(host, ppm) => {
                 self.hosts[usize::from(host)].clock.set_rate(self.agenda.now(), ppm);
                 self.rearm(usize::from(host));
@@ -100,11 +125,21 @@ impl World {
         self.orders.push_back(Order::Kill(node));
     }
 
-    fn restart(&mut self, node: NodeIndex) {
+    pub(super) fn restart(&mut self, node: NodeIndex) {
         if self.host(node).up && self.processes[node.index()].life == Life::Down {
             self.processes[node.index()].life = Life::Starting;
             self.orders.push_back(Order::Boot(node));
         }
+    }
+
+    fn damage(&mut self, instance: u8) -> &mut Damage {
+        self.disks[usize::from(instance)].damage_mut()
+    }
+
+    fn heal_disk(&mut self, instance: InstanceId) {
+        let mut hardened = std::mem::take(&mut self.hardened);
+        self.disks[usize::from(instance.0)].heal(&mut self.agenda, &mut hardened);
+        self.show_hardened(instance, hardened);
     }
 
     fn on_host(&self, host: usize) -> Vec<NodeIndex> {
@@ -171,8 +206,10 @@ impl World {
             }
         }
         for instance in 0..self.roster.instances() {
-            self.disks[instance].heal(&mut self.agenda);
+            self.heal_disk(InstanceId(instance as u8));
             let node = NodeIndex(instance as u16);
+            self.end_loop(node);
+            self.fast_cpu(node);
             self.unpause(node);
             self.restart(node);
         }

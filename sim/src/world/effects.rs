@@ -3,6 +3,7 @@
 use super::World;
 use super::event::client_number;
 use crate::client::ClientEffect;
+use crate::felt::Feeling;
 use crate::network::{Cx, Kind, Payload};
 use crate::node::NodeIndex;
 use crate::observe::{ClientId, Fact};
@@ -93,6 +94,9 @@ impl World {
 
     fn notice(&mut self, instance: InstanceId, notice: Notice) {
         self.fact(&Fact::Told { instance, notice: &notice });
+        if matches!(notice, Notice::Event { .. } | Notice::Message { .. }) {
+            self.log_line(instance, &notice);
+        }
         match &notice {
             Notice::State { to: (role, state), n, .. } => {
                 if let Some(stale) = &mut self.stale {
@@ -108,6 +112,19 @@ impl World {
             Notice::Event { number, .. } => self.moment(&Moment::Event(instance.0, *number)),
             Notice::Serving { open: false, .. } | Notice::Removed { .. } | Notice::Message { .. } => {}
         }
+    }
+
+    /// A line of the error log has the date of its host's wall clock, right or wrong.
+    fn log_line(&mut self, instance: InstanceId, notice: &Notice) {
+        let clock = &self.hosts[self.roster.host_of(usize::from(instance.0))].clock;
+        if clock.stepped() {
+            self.felt.count(Feeling::ClockStep);
+        }
+        if clock.frozen() {
+            self.felt.count(Feeling::ClockFreeze);
+        }
+        let wall_ms = self.wall_ms(instance);
+        self.fact(&Fact::Logged { instance, wall_ms, notice });
     }
 
     fn statement_done(&mut self, instance: InstanceId, request: u64, result: Result<(), SqlError>) {

@@ -1,5 +1,6 @@
 //! The life of processes: start, steps, death.
 
+use super::waiting::Looping;
 use super::{NodeEvent, SESSION, World, event};
 use crate::client::ClientInput;
 use crate::felt::Feeling;
@@ -27,9 +28,14 @@ pub(super) struct Process {
     pub(super) life: Life,
     pub(super) incarnation: u32,
     pub(super) paused: bool,
-    /// Inputs that came during a pause, in order.
+    /// Inputs that came during a pause or while it was busy, in order.
     pub(super) waiting: VecDeque<NodeEvent>,
-    pub(super) draining: bool,
+    /// When the first of them has its turn.
+    pub(super) drained_at: Option<u64>,
+    /// Microseconds that each input takes.
+    pub(super) slow: u64,
+    /// It dies again and again.
+    pub(super) looping: Option<Looping>,
     /// On the process's own clock: of the host for an instance, true time for a client.
     pub(super) deadline: Option<u64>,
     /// The true time at which a timer event is due.
@@ -45,7 +51,9 @@ impl Process {
             incarnation: 0,
             paused: false,
             waiting: VecDeque::new(),
-            draining: false,
+            drained_at: None,
+            slow: 0,
+            looping: None,
             deadline: None,
             armed: None,
             steps: 0,
@@ -118,6 +126,7 @@ impl World {
         process.life = Life::Down;
         process.paused = false;
         process.waiting.clear();
+        process.drained_at = None;
         process.deadline = None;
         process.armed = None;
         let instance = InstanceId(node.0 as u8);

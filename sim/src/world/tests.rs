@@ -232,7 +232,7 @@ fn after_heal_all_everything_is_as_in_a_run_without_faults() {
         Action::Pause("B".into()),
         Action::Cut(both("A", "B")),
         Action::Stall(one_way("B", "W")),
-        Action::Slow { path: both("clients", "B"), by: Time::secs(2) },
+        Action::Slow { path: both("clients", "B"), by: Time::secs(2), jitter: Time(0) },
         Action::Refuse(both("clients", "A")),
         Action::DiskStall("B".into()),
         Action::ClockRate { host: "B".into(), ppm: 5000 },

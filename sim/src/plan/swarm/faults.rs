@@ -168,7 +168,7 @@ fn slow(start: Time, length: Time, path: Path, g: &mut Generator<'_>) {
     let targets = targets.map(|(from, to)| Target::Path(from.clone(), to.clone()));
     let by = g.millis(5, 2_000);
     if let Some(end) = g.claim(&targets, start, length) {
-        g.pair(start, Action::Slow { path: path.clone(), by }, end, Action::Heal(path));
+        g.pair(start, Action::Slow { path: path.clone(), by, jitter: Time(0) }, end, Action::Heal(path));
     }
 }
 

@@ -47,7 +47,10 @@ fn swarm_seeds_are_as_mixed_as_promised() {
             *classes.entry(class).or_default() += 1;
         }
     }
-    println!("{SEEDS} seeds of {} s: {calm} calm, {lonely} of {wild} wild ones without overlap", seconds / SEEDS);
+    println!(
+        "{SEEDS} seeds of {} s: {calm} calm, {lonely} of {wild} wild ones without overlap",
+        seconds / SEEDS
+    );
     println!("ends {ends:?}\nclasses {classes:?}");
     assert!((70..=130).contains(&calm), "{calm} calm seeds");
     assert!(lonely * 10 < wild, "{lonely} of {wild} wild seeds lack overlapping faults");
