@@ -38,6 +38,8 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// (events so far, digest after them) on the way, to find where two runs part when their traces do not tell.
     pub checkpoints: Vec<(u64, u64)>,
+    /// Events and states of the window that was asked for, a line each.
+    pub recorded: Vec<String>,
     /// Broken invariants.
     pub violations: Vec<Violation>,
     /// Expectations and triggers that were not met.

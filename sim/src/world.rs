@@ -11,6 +11,7 @@
 mod acts;
 mod effects;
 mod event;
+mod pace;
 mod process;
 mod waiting;
 
@@ -34,29 +35,16 @@ use dbm_core::bugs::Bug;
 use dbm_core::config::Tuning;
 use dbm_core::io::Effect;
 use dbm_core::types::{InstanceId, Instant, Role, SessionId};
+use pace::Pace;
 use process::{Life, Process};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use event::NodeEvent;
+pub use pace::Budget;
 
 /// The one session of a scenario.
 pub const SESSION: SessionId = SessionId(1);
-
-/// Bounds that end a run in which time stands still or too much happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Events at one moment of true time.
-    pub per_instant: u64,
-    /// Events of the run, for each begun second of its duration.
-    pub per_second: u64,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Budget { per_instant: 50_000, per_second: 200_000 }
-    }
-}
 
 /// What a driver has to do next.
 #[derive(Debug)]
@@ -115,9 +103,7 @@ pub struct World {
     acting: Option<NodeIndex>,
     statements: Vec<Statement>,
     stale: Option<Stale>,
-    budget: Budget,
-    events: u64,
-    instant: (Time, u64),
+    pace: Pace,
     findings: Vec<Finding>,
     over: bool,
     effects: Vec<Effect>,
@@ -161,9 +147,7 @@ impl World {
             acting: None,
             statements: Vec::new(),
             stale,
-            budget: options.budget,
-            events: 0,
-            instant: (Time(0), 0),
+            pace: Pace::new(options.budget, roster.nodes()),
             findings: Vec::new(),
             over: false,
             effects: Vec::new(),
@@ -225,31 +209,26 @@ impl World {
                 self.over = true;
                 continue;
             };
-            self.spend();
+            if let Some(text) = self.pace.event(self.agenda.now(), self.end) {
+                self.livelock(text);
+            }
             let handed = match event {
                 Event::Drain { node } => self.drain(NodeIndex(node)).map(|event| (NodeIndex(node), event)),
                 event => self.happen(event).and_then(|(node, event)| self.hand_over(node, event)),
             };
             if let Some((node, event)) = handed {
+                if let Some(text) = self.pace.input(self.agenda.now(), node) {
+                    let who = self.roster.node_name(node);
+                    self.livelock(format!("{who} {text}"));
+                }
                 return Step::Actor(node, event);
             }
         }
     }
 
-    /// Counts an event against the budgets.
-    fn spend(&mut self) {
-        self.events += 1;
-        let now = self.now();
-        self.instant = if self.instant.0 == now { (now, self.instant.1 + 1) } else { (now, 1) };
-        let whole = self.budget.per_second * self.end.0.div_ceil(1_000_000).max(1);
-        let text = if self.instant.1 > self.budget.per_instant {
-            format!("more than {} events at one moment", self.budget.per_instant)
-        } else if self.events > whole {
-            format!("more than {whole} events in the run")
-        } else {
-            return;
-        };
-        self.findings.push(Finding { at: now, rule: "livelock", text });
+    /// Nobody gets anywhere: a finding, and the end of the run.
+    fn livelock(&mut self, text: String) {
+        self.findings.push(Finding { at: self.now(), rule: "livelock", text });
         self.over = true;
     }
 
@@ -365,10 +344,10 @@ impl World {
         let watched = self.watch.finish(at);
         let findings = self.findings;
         let digest = watched.digest.value();
-        tracing::info!(events = self.events, digest, findings = findings.len(), "run ends");
+        tracing::info!(events = self.pace.events(), digest, findings = findings.len(), "run ends");
         Outcome {
             digest,
-            events: self.events,
+            events: self.pace.events(),
             virtual_time: at,
             faults_felt: self.felt.by_name(),
             steps_happened: self.triggers.happened().to_vec(),

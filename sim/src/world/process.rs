@@ -170,6 +170,7 @@ impl World {
         let instance = InstanceId(node.0 as u8);
         self.watch.fact(self.agenda.now(), &Fact::Handling { instance, input: &input });
         let now = self.host(node).clock.local(self.now());
+        server.wall_clock(self.wall_ms(instance));
         let process = &mut self.processes[node.index()];
         process.steps = process.steps.wrapping_add(1);
         let check = process.steps.is_multiple_of(self.check_every);
