@@ -158,6 +158,8 @@ pub enum Cue {
         after: Option<usize>,
         /// So many microseconds later.
         delay: u64,
+        /// Occurrences count up to this true time.
+        until: Option<u64>,
     },
 }
 
@@ -276,6 +278,7 @@ impl Names<'_> {
                 nth: step.nth.unwrap_or(1).max(1),
                 after: step.after_step,
                 delay: step.delay.map_or(0, |delay| delay.0),
+                until: step.until.map(|until| until.0),
             }),
             _ => Err(PlanError::NoTime(index)),
         }

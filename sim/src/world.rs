@@ -329,7 +329,7 @@ impl World {
 
     /// Performs the steps of the plan that wait for this moment.
     fn moment(&mut self, moment: &Moment<'_>) {
-        for due in self.triggers.due(moment) {
+        for due in self.triggers.due(self.agenda.now().0, moment) {
             match due.delay {
                 0 => self.perform(due.step),
                 delay => self.agenda.enter(self.agenda.now().0 + delay, Event::Step { step: due.step }),
