@@ -16,6 +16,7 @@ mod table;
 mod triggers;
 
 use crate::campaign::{self, Mode, Source};
+use crate::plan::swarm;
 use crate::report::{RunReport, Verdict};
 use crate::runner::{self, Options};
 use dbm_core::bugs::Bug;
@@ -187,10 +188,7 @@ pub struct Done {
 
 /// The default swarm.
 pub fn default_source() -> Source {
-    Source {
-        file: "scenarios/chaos/owner.json".into(),
-        scenario: serde_json::from_str(include_str!("../../../scenarios/chaos/owner.json")).expect("checked"),
-    }
+    Source { file: swarm::DEFAULT_FILE.into(), scenario: swarm::default_scenario() }
 }
 
 /// Measures `plan` on the threads of the current pool. `tell` hears of each bug, and each bug and fault class, that is

@@ -6,8 +6,9 @@
 //! - the owner of the highest n, by its own durable record, is connected to anybody (or there is no witness): it
 //!   serves [QT-A1 … A6, B1 … B6, C, D, E, QR-8, 11 … 13, Q-31, Q-33, Q-35];
 //! - with a witness, an instance connected to nobody serves nobody [Q-5, QT-A8];
-//! - the world was whole and settled, all three records synchronised alike, then only the principal was lost, step by
-//!   step, and the witness still says synchronised: the mirror has taken over [QT-A7, QR-1].
+//! - the mirror was armed, because the world was whole and settled and all three records synchronised alike, or because
+//!   ARMED reached it and nothing happened since that ends it; then only the principal was lost, step by step, and mirror
+//!   and witness still say synchronised: the mirror has taken over [QT-A7, QR-1].
 //!
 //! Everything else (for example who serves after QR-14) is decided by history and left to the rules on role switches.
 //! That somebody serves is judged only where a client asks: a refusal in such a world, or no successful answer at all
@@ -16,6 +17,7 @@
 use super::parse::SeatView;
 use super::records::Records;
 use super::report::{Premise, Report};
+use super::roles::Roles;
 use super::world::{Change, World};
 use crate::time::Time;
 use dbm_core::types::{InstanceId, RoleSequence, Safety};
@@ -57,9 +59,11 @@ impl Availability {
     }
 
     /// Before the world changes: was a mirror armed by then?
-    pub(super) fn before_change(&mut self, at: Time, world: &World, records: &Records) {
+    pub(super) fn before_change(&mut self, at: Time, world: &World, records: &Records, roles: &Roles) {
         let Some(witness) = self.witness else { return };
-        if world.settled(at) && world.healthy() {
+        if let Some(armed) = self.armed_by_word(witness, world, records, roles) {
+            self.armed = Some(armed);
+        } else if world.settled(at) && world.healthy() {
             let [a, b] = self.partners;
             let all = [a, b, witness].map(|i| records.current(i).copied());
             self.armed = None;
@@ -78,6 +82,33 @@ impl Availability {
                 self.armed = Some((x.owner, x.n, sequence));
             }
         }
+    }
+
+    /// Everything is in reach, ARMED has reached the mirror and still counts: its record and the witness's hold the SYNCED
+    /// that it rests on, their link stands since, and the owner has given no statement since.
+    fn armed_by_word(
+        &self,
+        witness: InstanceId,
+        world: &World,
+        records: &Records,
+        roles: &Roles,
+    ) -> Option<(InstanceId, RoleSequence, u64)> {
+        let [a, b] = self.partners;
+        let seat = records.current(witness)?;
+        let (principal, mirror) = if seat.owner == a { (a, b) } else { (b, a) };
+        let own = records.current(mirror)?;
+        let (_, n, sequence) = seat.synchronised.filter(|(yes, n, _)| *yes && *n == seat.n)?;
+        let alike = own.synchronised == seat.synchronised
+            && (own.n, own.owner) == (seat.n, principal)
+            && records.bound(mirror) == Some(own)
+            && records.bound(witness) == Some(seat);
+        let fit = |r: &super::parse::RecordView| {
+            !r.suspended && r.safety == Safety::Full && r.seat == SeatView::Set(witness) && !r.undo && !r.over
+        };
+        let ready = alike && fit(own) && fit(seat) && own.claim.is_none() && world.healthy();
+        let since = world.last_statement().max(world.started_at(mirror)).max(world.started_at(witness));
+        let armed = ready && roles.armed((principal, mirror, witness), (n, sequence), since);
+        armed.then_some((principal, n, sequence))
     }
 
     /// The world has changed.
@@ -150,7 +181,10 @@ impl Availability {
         {
             let mirror = if principal == a { b } else { a };
             let alone = !world.connected(principal, mirror) && !world.connected(principal, witness);
-            let exposed = record.n == n && record.synchronised != Some((true, n, sequence));
+            let word = Some((true, n, sequence));
+            // The mirror may have noted an EXPOSE that has not reached the witness; once it claims that is over.
+            let noted = records.current(mirror).is_some_and(|r| r.n == n && r.synchronised != word);
+            let exposed = record.n == n && (record.synchronised != word || noted);
             if alone && world.connected(mirror, witness) && !exposed {
                 report.held(Premise::MirrorMustTakeOver);
                 if record.owner == principal {

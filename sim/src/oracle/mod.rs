@@ -26,6 +26,7 @@
 
 mod availability;
 mod chain;
+mod commands;
 mod data;
 mod durability;
 mod echoes;
@@ -43,6 +44,7 @@ mod states;
 mod switches;
 #[cfg(test)]
 mod testkit;
+mod views;
 mod wire;
 mod words;
 mod world;
@@ -155,6 +157,8 @@ pub struct Oracle {
     wire: wire::Wire,
     words: words::Words,
     pages: pages::Pages,
+    commands: commands::Commands,
+    views: views::Views,
     instant: (Time, u32),
 }
 
@@ -181,6 +185,8 @@ impl Oracle {
             wire: wire::Wire::new(n),
             words: words::Words::new(setup.partners, n),
             pages: pages::Pages::new(n),
+            commands: commands::Commands::new(setup.partners, n),
+            views: views::Views::new(&setup),
             instant: (Time(0), 0),
             setup,
         }
@@ -192,34 +198,39 @@ impl Oracle {
         self.watch(at);
         match *fact {
             Fact::Started { instance, incarnation } => {
-                self.availability.before_change(at, &self.world, &self.records);
+                self.availability.before_change(at, &self.world, &self.records, &self.roles);
                 let change = self.world.process_started(at, instance);
                 self.availability.changed(change);
+                self.views.changed();
                 self.durability.started(instance, incarnation);
                 self.gone(instance);
             }
             Fact::Died { instance } => {
-                self.availability.before_change(at, &self.world, &self.records);
+                self.availability.before_change(at, &self.world, &self.records, &self.roles);
                 let change = self.world.died(at, instance);
                 self.availability.changed(change);
+                self.views.changed();
                 self.roles.died(at, instance);
                 self.gone(instance);
             }
             Fact::Paused { instance, paused } => {
-                self.availability.before_change(at, &self.world, &self.records);
+                self.availability.before_change(at, &self.world, &self.records, &self.roles);
                 let change = self.world.paused(at, instance, paused);
                 self.availability.changed(change);
+                self.views.changed();
             }
             Fact::Acted { action, .. } => {
-                self.availability.before_change(at, &self.world, &self.records);
+                self.availability.before_change(at, &self.world, &self.records, &self.roles);
                 let change = self.world.acted(at, action);
                 self.availability.changed(change);
+                self.views.changed();
             }
             Fact::Handling { instance, input } => {
                 if let Input::Frame { link, bytes } = input {
                     self.wire.handles(instance, *link, bytes, &mut self.report);
                 }
                 if let Input::Statement { sql, .. } = input {
+                    self.commands.asked(instance, sql, &self.records, &self.world);
                     self.statements.asked(at, instance, sql);
                 }
                 if let Input::Client { event: ClientEvent::Open { .. } | ClientEvent::Request(_), .. } = input
@@ -227,9 +238,10 @@ impl Oracle {
                     self.availability.asked(at, instance, &self.world, &mut self.report);
                 }
                 if let Input::Disk { result: DiskResult::Failed, .. } = input {
-                    self.availability.before_change(at, &self.world, &self.records);
+                    self.availability.before_change(at, &self.world, &self.records, &self.roles);
                     let change = self.world.disk_failed(at, instance);
                     self.availability.changed(change);
+                    self.views.changed();
                 }
             }
             Fact::Sent { from, to, link, bytes } => {
@@ -244,8 +256,14 @@ impl Oracle {
                     self.words.delivered(from, to, &frame);
                 }
             }
-            Fact::LinkUp { at: end, peer, link } => self.roles.link_up(end, peer, link),
-            Fact::LinkDown { at: end, peer, link, cause } => self.roles.link_down(at, end, peer, link, cause),
+            Fact::LinkUp { at: end, peer, link } => {
+                self.roles.link_up(end, peer, link);
+                self.commands.link_up(end, peer, link);
+            }
+            Fact::LinkDown { at: end, peer, link, cause } => {
+                self.roles.link_down(at, end, peer, link, cause);
+                self.commands.link_down(end, link);
+            }
             Fact::DiskIssued { instance, op } => self.issued(at, instance, op),
             Fact::Durable { instance, file, offset, bytes } => {
                 self.durable(at, instance, file, offset, bytes)
@@ -269,6 +287,8 @@ impl Oracle {
                 if result.is_ok() && matches!(dbm_core::control::parse(sql), Ok(Statement::Recover { .. })) {
                     self.durability.recovered(instance, &self.chain);
                 }
+                let (records, world) = (&self.records, &self.world);
+                self.commands.ended(at, instance, (sql, result), records, world, &mut self.report);
                 self.statements.ended(instance, sql, result);
             }
             Fact::Panicked { instance, message } => {
@@ -315,6 +335,7 @@ impl Oracle {
         self.switches.gone(instance);
         self.wire.gone(instance);
         self.words.gone(instance);
+        self.commands.gone(instance);
     }
 
     /// Runs on every fact.
@@ -331,6 +352,7 @@ impl Oracle {
         self.durability.tick(&self.states, &mut self.report);
         self.events.tick(&mut self.report);
         self.availability.tick(at, &self.world, &self.records, &mut self.report);
+        self.views.tick(at, &self.world, &self.records, &self.states, &mut self.report);
     }
 
     fn sent(&mut self, at: Time, from: InstanceId, to: InstanceId, bytes: &[u8]) {
@@ -375,7 +397,8 @@ impl Oracle {
     }
 
     fn record_issued(&mut self, at: Time, instance: InstanceId, new: RecordView) {
-        self.roles.record_issued(at, instance, &new, &self.records, &self.world);
+        let models = (&self.records, &self.statements);
+        self.roles.record_issued(at, instance, &new, models, &self.world, &mut self.report);
         if let Some(before) = self.records.bound(instance).copied()
             && !self.world.tried.foreign
         {
@@ -429,6 +452,8 @@ impl Oracle {
         let Some((before, now)) = self.records.durable(instance, offset, bytes) else { return };
         let moved = before.is_none_or(|b| (b.n, b.owner) != (now.n, now.owner));
         self.availability.record_changed(at, moved, &self.world);
+        self.views.record_changed(at, &self.world);
+        self.commands.record_durable(at, instance, &now, &mut self.report);
         let head = self.durability.head(now.n);
         let (records, world, chain) = (&self.records, &self.world, &self.chain);
         let mut cx = roles::RecordCx { at, instance, records, world, chain, head, report: &mut self.report };

@@ -150,6 +150,10 @@ premises! {
     WordJudged = "words", "somebody else than the owner noted its word about synchronised";
     SeatJudged = "words", "an instance took a witness's seat";
     PageIssued = "pages", "a page was about to be written";
+    DoneJudged = "commands", "a statement was answered as done";
+    RefusalJudged = "commands", "a statement was refused";
+    ViewJudged = "views", "a view was compared with a settled world";
+    ClaimJudged = "roles", "a mirror claimed the role by itself";
     BoundJudged = "switches", "a successful reply was compared with the record that binds its instance";
     HandOverJudged = "switches", "a principal handed its role over";
     ForceJudged = "switches", "a role sequence was made by force";

@@ -17,6 +17,7 @@ use super::chain::{Chain, NodeId};
 use super::parse::{FrameView, RecordView, SeatView};
 use super::records::Records;
 use super::report::{Premise, Report};
+use super::statements::{Kind, Statements};
 use super::switches::Switches;
 use super::world::World;
 use crate::time::Time;
@@ -42,6 +43,8 @@ pub(super) struct Roles {
     pairs: Vec<Pair>,
     claims: Vec<Option<Claim>>,
     grant: Option<Claim>,
+    /// When a record of each instance last became durable.
+    written: Vec<Time>,
 }
 
 /// What passed from one instance to another.
@@ -61,6 +64,8 @@ struct Pair {
     broken: Option<Time>,
     /// When ARMED was delivered to the other end.
     armed: Option<Time>,
+    /// The (n, sequence) of the SYNCED on which that ARMED rests.
+    armed_by: Option<(RoleSequence, u64)>,
 }
 
 /// What was true when a claim, or a grant, was about to be written.
@@ -92,6 +97,7 @@ impl Roles {
             pairs: vec![Pair::default(); n * n],
             claims: vec![None; n],
             grant: None,
+            written: vec![Time(0); n],
         }
     }
 
@@ -135,9 +141,10 @@ impl Roles {
                 }
             }
             FrameView::Farewell => self.pair(from, to).gone = Some(at),
-            FrameView::Armed { .. } => {
+            FrameView::Armed { word, .. } => {
                 self.armed_seen = true;
-                self.pair(from, to).armed = Some(at);
+                let pair = self.pair(from, to);
+                (pair.armed, pair.armed_by) = (Some(at), Some(word));
             }
             FrameView::LogAck { .. }
             | FrameView::Noted { .. }
@@ -242,6 +249,25 @@ impl Roles {
         }
     }
 
+    /// ARMED reached `mirror` after `since`, resting on `word`, and no link between it and the witness has broken since,
+    /// at either end. [OQ-4.2, OQ-15]
+    pub(super) fn armed(
+        &self,
+        (principal, mirror, witness): (InstanceId, InstanceId, InstanceId),
+        word: (RoleSequence, u64),
+        since: Time,
+    ) -> bool {
+        let pair = self.see(principal, mirror);
+        let stands = |from: InstanceId, to: InstanceId, at: Time| {
+            let pair = self.see(from, to);
+            !pair.links.is_empty() && pair.broken.is_none_or(|broken| broken < at)
+        };
+        pair.armed_by == Some(word)
+            && pair
+                .armed
+                .is_some_and(|at| at > since && stands(mirror, witness, at) && stands(witness, mirror, at))
+    }
+
     /// Has `here` lost the principal `old` of `n`, in true time?
     fn lost(&self, now: Time, here: InstanceId, old: InstanceId, n: RoleSequence, world: &World) -> bool {
         let pair = self.see(old, here);
@@ -261,8 +287,9 @@ impl Roles {
         at: Time,
         instance: InstanceId,
         new: &RecordView,
-        records: &Records,
+        (records, statements): (&Records, &Statements),
         world: &World,
+        report: &mut Report,
     ) {
         let Some(old) = records.current(instance) else { return };
         if let Some(n) = new.claim
@@ -275,11 +302,50 @@ impl Roles {
                 SeatView::Off => None,
             };
             let armed = since.is_some_and(|since| broken.is_none_or(|broken| broken < since));
-            self.claims[usize::from(instance.0)] = Some(Claim { n, lost, armed, at });
+            let claim = Claim { n, lost, armed, at };
+            self.claims[usize::from(instance.0)] = Some(claim);
+            // What was bound before this write, and not yet durable, may have been another moment.
+            let at_once = records.bound(instance) == Some(old) && self.written[usize::from(instance.0)] < at;
+            if at_once && !world.tried.foreign && !statements.heard(instance, Kind::Force) {
+                self.judge_claim(claim, instance, old, world, report);
+            }
         }
         if !self.partners.contains(&instance) && new.n > old.n && new.owner != old.owner {
             let lost = self.lost(at, instance, old.owner, old.n, world);
             self.grant = Some(Claim { n: new.n, lost, armed: true, at });
+        }
+    }
+
+    /// What a mirror needs that claims the role by itself, at the moment when the claim binds. [FO-11 … FO-16, OQ-15]
+    fn judge_claim(
+        &self,
+        claim: Claim,
+        instance: InstanceId,
+        old: &RecordView,
+        world: &World,
+        report: &mut Report,
+    ) {
+        report.held(Premise::ClaimJudged);
+        let mut wrong: Vec<(&'static str, &'static str)> = Vec::new();
+        if world.guaranteed() && self.pings_seen && !claim.lost {
+            wrong.push(("OQ-3.3", "it has not lost the principal"));
+        }
+        if self.armed_seen && !claim.armed {
+            wrong.push(("OQ-15", "it is not armed, or its link with the witness broke since"));
+        }
+        if old.safety != Safety::Full {
+            wrong.push(("FO-11", "SAFETY is not FULL"));
+        }
+        if old.suspended {
+            wrong.push(("FO-12", "the session is suspended"));
+        }
+        if !old.synchronised.is_some_and(|(yes, n, _)| yes && n == old.n) {
+            wrong.push(("FO-16", "its record does not say synchronised"));
+        }
+        for (rule, why) in wrong {
+            report.fire("roles", rule, claim.at, || {
+                format!("instance {} claims n = {} although {why}", instance.0, claim.n)
+            });
         }
     }
 
@@ -291,6 +357,7 @@ impl Roles {
         now: &RecordView,
     ) {
         let (at, instance) = (cx.at, cx.instance);
+        self.written[usize::from(instance.0)] = at;
         cx.report.held(Premise::RecordJudged);
         if let Some(before) = before
             && now.n < before.n
@@ -491,8 +558,15 @@ mod tests {
         if spoil != "claim" {
             bench.record(B, record(2, 1, A, true, 1, 2));
         }
+        let claimed = bench.rules();
         bench.record(W, record(3, 2, B, false, 1, 0));
-        bench.rules()
+        let mut rules = bench.rules();
+        if matches!(spoil, "early" | "flap") {
+            assert_eq!(claimed, rules[..1], "the claim alone is enough");
+        }
+        // Claim and grant are judged apart.
+        rules.dedup();
+        rules
     }
 
     #[test]
@@ -502,7 +576,7 @@ mod tests {
 
     #[test]
     fn each_missing_condition_of_a_take_over_is_found() {
-        assert_eq!(take_over("early"), [("roles", "OQ-3.3"), ("roles", "OQ-3.3")]);
+        assert_eq!(take_over("early"), [("roles", "OQ-3.3")]);
         assert_eq!(take_over("ping"), [("roles", "OQ-3.3")]);
         assert_eq!(take_over("flap"), [("roles", "OQ-15")]);
         assert_eq!(take_over("exposed"), [("roles", "FO-16")]);

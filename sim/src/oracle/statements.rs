@@ -84,7 +84,7 @@ impl Statements {
     }
 }
 
-fn kind(sql: &str) -> Kind {
+pub(super) fn kind(sql: &str) -> Kind {
     match control::parse(sql) {
         Ok(Statement::SetPartner { option, .. }) => match option {
             PartnerOption::Failover => Kind::Failover,

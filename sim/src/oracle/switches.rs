@@ -183,6 +183,7 @@ impl Switches {
             .then(|| self.make(&mut cx))
             .flatten();
         self.judge_flag(&mut cx, made);
+        judge_fork(&mut cx);
         if let Some(made) = made {
             self.made.insert(made.n, made);
         }
@@ -340,6 +341,18 @@ impl Switches {
                 )
             });
         }
+    }
+}
+
+/// A copy off the fork stays as it is, and no undo begins, before RESUME. [FO-45, FO-64]
+fn judge_fork(cx: &mut Issue<'_>) {
+    let (at, instance, before, new) = (cx.at, cx.instance, cx.before, cx.new);
+    let goes_on = new.suspended && before.suspended && new.n == before.n && !new.over;
+    let touched = (before.off_fork && !new.off_fork) || (!before.undo && new.undo);
+    if goes_on && touched {
+        cx.report.fire("switches", "FO-45", at, || {
+            format!("instance {} begins or ends an undo while the session is suspended", instance.0)
+        });
     }
 }
 

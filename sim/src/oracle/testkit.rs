@@ -404,10 +404,14 @@ impl Bench {
         let input = dbm_core::io::Input::Statement { request: 0, sql: sql.clone() };
         self.fact(Fact::Handling { instance, input: &input });
         if let Some(end) = end {
-            let result =
-                end.map_err(|number| dbm_core::io::SqlError { number, severity: 16, position: None });
-            self.fact(Fact::StatementDone { instance, sql: &sql, result: &result });
+            self.ends(instance, option, end);
         }
+    }
+    /// A statement that was given ends.
+    pub(super) fn ends(&mut self, instance: InstanceId, option: &str, end: Result<(), u32>) {
+        let sql = format!("ALTER DATABASE sales SET {option}");
+        let result = end.map_err(|number| dbm_core::io::SqlError { number, severity: 16, position: None });
+        self.fact(Fact::StatementDone { instance, sql: &sql, result: &result });
     }
     pub(super) fn send(&mut self, from: InstanceId, to: InstanceId, bytes: &[u8]) {
         self.fact(Fact::Sent { from, to, link: LinkId(0), bytes });
