@@ -7,7 +7,7 @@ mod args;
 mod explore;
 
 use crate::campaign::{self, Finished, Job, Jobs, Mode, Runner, Source};
-use crate::coverage::Coverage;
+use crate::coverage::Required;
 use crate::plan;
 use crate::read::{self, ReadError};
 use crate::report::{RunReport, Summary, Verdict};
@@ -257,7 +257,7 @@ fn runs(
         return Err(trouble);
     }
     if let Some(required) = required {
-        summary.missing = summary.coverage.missing(&required);
+        summary.missing = summary.missing_of(&required);
     }
     if args.json {
         writeln!(streams.out, "{}", json(&summary))?;
@@ -268,7 +268,7 @@ fn runs(
 }
 
 /// The least counts that a file asks for.
-fn required(file: &Path) -> Result<Coverage, CliError> {
+fn required(file: &Path) -> Result<Required, CliError> {
     let text = std::fs::read_to_string(file).map_err(|e| e.to_string());
     let counts = text.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
     counts.map_err(|why| CliError::Usage(format!("{}: {why}", file.display())))

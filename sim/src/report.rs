@@ -5,7 +5,7 @@ mod signature;
 
 pub use signature::signature;
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Required};
 use crate::expect::Unmet;
 use crate::time::Time;
 use serde::Serialize;
@@ -358,6 +358,11 @@ impl Summary {
                 }
             }
         }
+    }
+
+    /// What of the required was seen less often than that.
+    pub fn missing_of(&self, required: &Required) -> Vec<String> {
+        required.missing(&self.coverage, &self.faults_felt, &self.premises)
     }
 
     /// For people; ends with the command of the first failure.

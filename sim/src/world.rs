@@ -118,7 +118,8 @@ impl World {
         let roster = Arc::new(Roster::new(&plan));
         let script = Arc::new(Script::new(&plan, seed, &roster)?);
         let stale = Stale::new(&plan, &script, &roster);
-        let watch = Watch::new(&plan, roster.clone(), options.trace, options.record.clone(), options.judge);
+        let watch =
+            Watch::new(plan.clone(), roster.clone(), options.trace, options.record.clone(), options.judge);
         let instances = roster.instances();
         let roles = plan.instances.iter().map(|decl| match &decl.name {
             name if *name == plan.session.principal => Some(Role::Principal),
@@ -341,7 +342,7 @@ impl World {
     pub fn finish(mut self) -> Outcome {
         self.unanswered();
         let at = self.now();
-        let watched = self.watch.finish(at);
+        let watched = self.watch.finish(at, &self.felt);
         let findings = self.findings;
         let digest = watched.digest.value();
         tracing::info!(events = self.pace.events(), digest, findings = findings.len(), "run ends");
