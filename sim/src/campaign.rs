@@ -205,7 +205,7 @@ thread_local! {
 }
 
 /// Runs `f`; a panic becomes its message with the place in the source.
-fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     MESSAGE.set(None);
     GUARDED.set(true);
     let result = catch_unwind(AssertUnwindSafe(f));

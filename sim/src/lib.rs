@@ -23,6 +23,7 @@ pub mod felt;
 pub mod frames;
 #[cfg(feature = "planted-bugs")]
 pub mod mutants;
+pub mod moments;
 pub mod names;
 pub mod network;
 pub mod node;
@@ -36,6 +37,7 @@ pub mod runner;
 pub mod scenario;
 pub mod schema;
 pub mod script;
+pub mod shrink;
 #[cfg(test)]
 mod testing;
 pub mod time;

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Hardened};
 use crate::driver::{Outcome, RunOptions};
 use crate::felt::{Feeling, Felt};
+use crate::moments::Moments;
 use crate::network::{Cx, Network};
 use crate::node::{Crew, NodeIndex, Roster};
 use crate::observe::Fact;
@@ -93,6 +94,7 @@ pub struct World {
     hosts: Vec<Host>,
     processes: Vec<Process>,
     triggers: Triggers,
+    moments: Option<Moments>,
     watch: Watch,
     crew: Arc<dyn Crew>,
     tuning: Tuning,
@@ -118,13 +120,15 @@ impl World {
         let roster = Arc::new(Roster::new(&plan));
         let script = Arc::new(Script::new(&plan, seed, &roster)?);
         let stale = Stale::new(&plan, &script, &roster);
-        let watch = Watch::new(&plan, roster.clone(), options.trace, options.record.clone(), options.judge);
+        let watch =
+            Watch::new(plan.clone(), roster.clone(), options.trace, options.record.clone(), options.judge);
         let instances = roster.instances();
         let roles = plan.instances.iter().map(|decl| match &decl.name {
             name if *name == plan.session.principal => Some(Role::Principal),
             name if *name == plan.session.mirror => Some(Role::Mirror),
             _ => None,
         });
+        let roles: Vec<Option<Role>> = roles.collect();
         let mut world = World {
             seed,
             end: plan.duration,
@@ -136,7 +140,8 @@ impl World {
                 .map(|i| Host { clock: clock(&plan, &roster, seed, i), up: true })
                 .collect(),
             processes: (0..roster.nodes()).map(|_| Process::new()).collect(),
-            triggers: Triggers::new(&script, roles.collect()),
+            moments: options.moments.then(|| Moments::new(roster.clone(), roles.clone())),
+            triggers: Triggers::new(&script, roles),
             watch,
             crew: options.crew.clone(),
             tuning: options.tuning,
@@ -329,6 +334,9 @@ impl World {
 
     /// Performs the steps of the plan that wait for this moment.
     fn moment(&mut self, moment: &Moment<'_>) {
+        if let Some(moments) = &mut self.moments {
+            moments.note(self.agenda.now(), moment);
+        }
         for due in self.triggers.due(self.agenda.now().0, moment) {
             match due.delay {
                 0 => self.perform(due.step),
@@ -341,7 +349,7 @@ impl World {
     pub fn finish(mut self) -> Outcome {
         self.unanswered();
         let at = self.now();
-        let watched = self.watch.finish(at);
+        let watched = self.watch.finish(at, &self.felt);
         let findings = self.findings;
         let digest = watched.digest.value();
         tracing::info!(events = self.pace.events(), digest, findings = findings.len(), "run ends");
@@ -353,6 +361,7 @@ impl World {
             steps_happened: self.triggers.happened().to_vec(),
             checkpoints: watched.digest.into_checkpoints(),
             trace: watched.trace,
+            moments: self.moments.map(Moments::seen).unwrap_or_default(),
             recorded: watched.recorded,
             findings,
             verdict: watched.verdict,

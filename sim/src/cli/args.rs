@@ -49,6 +49,8 @@ pub enum Command {
     /// Plant each bug and see how soon it is noticed, by what, and what would be missed without it
     #[command(after_help = super::mutants::EXAMPLES)]
     Mutants(super::mutants::MutantsArgs),
+    /// Make a failing plan smaller while it fails the same way
+    Shrink(super::shrink::ShrinkArgs),
     /// List scenarios with the rules they are about
     List {
         /// Files or directories
@@ -95,6 +97,9 @@ pub struct RunArgs {
     /// Directory for the plans of failed runs
     #[arg(long, value_name = "DIR")]
     pub save_plan: Option<PathBuf>,
+    /// Make the first failure of each kind small, as `dbmsim shrink` does; into DIR of --save-plan or target/shrunk
+    #[arg(long)]
+    pub shrink: bool,
     /// What must be seen over all runs, as in `coverage` of the summary; what is missing fails the campaign
     #[arg(long, value_name = "FILE")]
     pub require: Option<PathBuf>,
@@ -160,7 +165,7 @@ impl RunArgs {
 }
 
 #[cfg(feature = "planted-bugs")]
-fn bug(name: &str) -> Result<dbm_core::bugs::Bug, String> {
+pub(super) fn bug(name: &str) -> Result<dbm_core::bugs::Bug, String> {
     use dbm_core::bugs::Bug;
     Bug::by_name(name).ok_or_else(|| {
         let names: Vec<&str> = Bug::ALL.iter().map(|b| b.name()).collect();

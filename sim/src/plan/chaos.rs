@@ -44,12 +44,13 @@ pub fn steps(scenario: &Scenario, chaos: &Chaos, seed: u64) -> Vec<Step> {
     let mut g = Generator::new(scenario, chaos.from, chaos.until, members, classes, draw);
     let mut now = Time(chaos.from.0 + g.draw.between(0, chaos.every.0));
     let mut first = true;
+    let principal = session.principal.clone();
     while now < chaos.until {
         if let Some(owner) = &mut owner {
             owner.moves_until(now, &mut g);
         }
         let alone = first && g.draw.chance(4, 5);
-        let taken = if alone { g.take_principal(now) } else { None };
+        let taken = if alone { g.take(now, &principal) } else { None };
         let faults = taken.unwrap_or_else(|| g.cluster(now));
         first = false;
         let mut gap = Time(g.draw.between(1, 2 * faults * chaos.every.0));
@@ -91,6 +92,7 @@ pub(super) enum Target {
     Pause(String),
     Path(String, String),
     Disk(String),
+    Cpu(String),
     ClockRate(String),
     WallClock(String),
 }
@@ -130,6 +132,21 @@ impl<'a> Generator<'a> {
         self.classes.contains(&class)
     }
 
+    /// When all faults are lifted.
+    pub(super) fn until(&self) -> Time {
+        self.until
+    }
+
+    pub(super) fn host_of(&self, instance: &str) -> Option<String> {
+        let index = self.scenario.instances.iter().position(|i| i.name == instance)?;
+        Some(validate::hosts(self.scenario)[index].to_owned())
+    }
+
+    /// The rate of a host's clock without a fault.
+    pub(super) fn usual_rate(&self, host: &str) -> i32 {
+        self.scenario.clocks.get(host).map_or(0, |c| c.rate_ppm)
+    }
+
     /// How long it takes to declare a silent instance lost, T + i.
     pub(super) fn detection(&self) -> Time {
         Time::secs(u64::from(self.scenario.session.timeout_s) + 1)
@@ -166,9 +183,8 @@ impl<'a> Generator<'a> {
         self.steps.push((end, repair));
     }
 
-    /// Takes the first principal away in one of several ways; returns the number of faults, `None` if no class can.
-    pub(super) fn take_principal(&mut self, now: Time) -> Option<u64> {
-        let principal = self.members[0].clone();
+    /// Takes an instance away in one of several ways; returns the number of faults, `None` if no class can.
+    pub(super) fn take(&mut self, now: Time, instance: &str) -> Option<u64> {
         let mut ways = Vec::new();
         for (class, weight) in [
             (FaultClass::Crash, 4),
@@ -187,21 +203,21 @@ impl<'a> Generator<'a> {
             FaultClass::Crash => {
                 let slow = self.has(FaultClass::Disk) && self.draw.chance(1, 2);
                 if slow {
-                    self.slow_disk_around(now, &principal);
+                    self.slow_disk_around(now, instance);
                 }
                 let length = self.millis(3_000, 15_000);
                 let start = now + Time::secs(u64::from(slow));
-                self.crash(start, &principal, length);
+                self.crash(start, instance, length);
                 1 + u64::from(slow)
             }
             FaultClass::Host => {
                 let length = self.beyond_detection();
-                self.host(now, &principal, length);
+                self.host(now, instance, length);
                 1
             }
             FaultClass::Pause => {
                 let length = self.beyond_detection();
-                self.pause(now, &principal, length);
+                self.pause(now, instance, length);
                 1
             }
             FaultClass::Cut
@@ -221,7 +237,7 @@ impl<'a> Generator<'a> {
             | FaultClass::Rot
             | FaultClass::Outside => {
                 let length = self.beyond_detection();
-                self.isolate(now, &principal, length, way)
+                self.isolate(now, instance, length, way)
             }
         })
     }
@@ -396,15 +412,13 @@ impl<'a> Generator<'a> {
     }
 
     pub(super) fn clock(&mut self, start: Time, instance: &str) {
-        let hosts = validate::hosts(self.scenario);
-        let index = self.scenario.instances.iter().position(|i| i.name == instance);
-        let Some(host) = index.map(|i| hosts[i].to_owned()) else { return };
+        let Some(host) = self.host_of(instance) else { return };
         let length = self.millis(1_000, 20_000);
         match self.draw.between(0, 2) {
             0 => {
                 let most = u64::from(validate::clock_rate_bound_ppm(self.longest_timeout_s) / 2);
                 let ppm = self.draw.between(0, 2 * most) as i32 - most as i32;
-                let usual = self.scenario.clocks.get(&host).map_or(0, |c| c.rate_ppm);
+                let usual = self.usual_rate(&host);
                 if let Some(end) = self.claim(&[Target::ClockRate(host.clone())], start, length) {
                     let fault = Action::ClockRate { host: host.clone(), ppm };
                     self.pair(start, fault, end, Action::ClockRate { host, ppm: usual });

@@ -73,32 +73,48 @@ pub fn times(plan: &Scenario) -> Vec<Time> {
     times
 }
 
+/// The faults so far, while actions happen one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct InForce {
+    spans: Vec<Span>,
+}
+
+impl InForce {
+    /// Step `step` of `plan` happens now.
+    pub fn act(&mut self, plan: &Scenario, step: usize, action: &Action, now: Time) {
+        for span in self.spans.iter_mut().filter(|span| span.to.is_none()) {
+            if lifts(action, span, plan) {
+                span.to = Some(now);
+            }
+        }
+        let Some(class) = FaultClass::of(action) else { return };
+        if returns_to_usual(action, plan) {
+            return;
+        }
+        for target in targets(action) {
+            let newer = |span: &&mut Span| span.to.is_none() && span.target == target && span.class == class;
+            self.spans.iter_mut().filter(newer).for_each(|span| span.to = Some(now));
+            let timed = plan.timeline.get(step).is_some_and(|step| step.on.is_none());
+            self.spans.push(Span { step, class, target, from: now, to: over(action, now), timed });
+        }
+    }
+
+    /// Every fault that has begun, in order; those without an end are in force.
+    pub fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+}
+
 /// Every fault of `plan` with the time in which it is in force, in the order in which they begin.
 pub fn of(plan: &Scenario) -> Vec<Span> {
     let times = times(plan);
     let mut order: Vec<usize> = (0..plan.timeline.len()).collect();
     order.sort_by_key(|&i| (times[i], i));
-    let mut spans: Vec<Span> = Vec::new();
+    let mut faults = InForce::default();
     for step in order {
-        let action = &plan.timeline[step].action;
-        let now = times[step];
-        for span in spans.iter_mut().filter(|span| span.to.is_none()) {
-            if lifts(action, span, plan) {
-                span.to = Some(now);
-            }
-        }
-        let Some(class) = FaultClass::of(action) else { continue };
-        if returns_to_usual(action, plan) {
-            continue;
-        }
-        for target in targets(action) {
-            let newer = |span: &&mut Span| span.to.is_none() && span.target == target && span.class == class;
-            spans.iter_mut().filter(newer).for_each(|span| span.to = Some(now));
-            let timed = plan.timeline[step].on.is_none();
-            spans.push(Span { step, class, target, from: now, to: over(action, now), timed });
-        }
+        faults.act(plan, step, &plan.timeline[step].action, times[step]);
     }
-    spans
+    faults.spans
 }
 
 /// Do two faults of `plan` overlap whose times are certain?

@@ -1,9 +1,11 @@
 //! A swarm: each seed draws a small world of its own and what happens to it. [decisions: plan]
 //!
-//! `shape` draws what a seed is like, `faults` what is done to it, `ends` how it ends. Chaos asks whether one world stands
+//! `shape` draws what a seed is like, `faults` (with `breaks`) and `aims` what is done to it, `ends` how it ends. Chaos asks whether one world stands
 //! everything; a swarm asks whether every world stands something, so that faults which hide each other get their turn
 //! apart as well.
 
+mod aims;
+mod breaks;
 mod ends;
 mod faults;
 mod shape;
@@ -16,21 +18,6 @@ use crate::read;
 use crate::scenario::{FaultClass, Scenario, Step, Swarm};
 use crate::time::Time;
 use std::path::Path;
-
-/// The classes that a swarm draws from.
-pub const CLASSES: [FaultClass; 11] = [
-    FaultClass::Crash,
-    FaultClass::Host,
-    FaultClass::Pause,
-    FaultClass::Cut,
-    FaultClass::OneWay,
-    FaultClass::Reset,
-    FaultClass::Stall,
-    FaultClass::Refuse,
-    FaultClass::Disk,
-    FaultClass::Clock,
-    FaultClass::Slow,
-];
 
 /// No seed's run is longer.
 pub const LONGEST: Time = Time::secs(240);
@@ -53,7 +40,8 @@ pub fn shape(scenario: &Scenario, seed: u64) -> Shape {
 /// The plan of `seed`.
 pub(super) fn resolve(scenario: &Scenario, swarm: &Swarm, seed: u64) -> Scenario {
     let (mut plan, shape) = shape::draw(scenario, seed);
-    let (mut steps, mut aimed) = faults::draw(&plan, &shape, seed);
+    let mut steps = faults::draw(&plan, &shape, seed);
+    let mut aimed = aims::draw(&plan, &shape, seed);
     shape.end.finish(&mut plan, &mut steps, shape.until, shape.owner.is_some());
     let left_out =
         |action: &Action| FaultClass::of(action).is_some_and(|class| swarm.without.contains(&class));

@@ -186,12 +186,17 @@ impl World {
         });
         match result {
             Ok((deadline, fingerprint)) => {
-                for effect in effects.drain(..) {
+                let mut rest = effects.drain(..);
+                while let Some(effect) = rest.next() {
                     self.effect(node, effect);
                     if !self.running(node) {
+                        if rest.len() > 0 {
+                            self.watch.cut_short(instance);
+                        }
                         break;
                     }
                 }
+                drop(rest);
                 if let Some(fingerprint) = fingerprint {
                     self.watch.fingerprint(node.0, fingerprint);
                 }

@@ -1,10 +1,10 @@
-//! What is done to a seed's world: clusters of faults that overlap, and faults that wait for a moment of the protocol.
+//! What is done to a seed's world at fixed times: clusters of faults that overlap.
 //!
 //! The first cluster mostly takes the principal away while mirror and witness are together, because everything that is
 //! interesting later needs a failover to have happened. What matters about a time-out is which side of T + i a fault ends
-//! on, so lengths are drawn around it. An *aim* strikes when a role switch or a write is under way, which no fixed time
-//! would hit.
+//! on, so lengths are drawn around it.
 
+use super::breaks;
 use super::shape::{self, Shape};
 use crate::fault::{Action, Path};
 use crate::names::CLIENTS;
@@ -12,12 +12,11 @@ use crate::plan::chaos::{Generator, Target};
 use crate::plan::draw::Draw;
 use crate::plan::owner::Owner;
 use crate::plan::spans;
-use crate::scenario::{Chaos, FaultClass, Scenario, Step, Trigger};
+use crate::scenario::{Chaos, FaultClass, Scenario};
 use crate::time::Time;
 
-/// The faults of a seed: steps with times, and steps that wait. Whatever `after_step` the latter have stands for the
-/// first of the former.
-pub(super) fn draw(plan: &Scenario, shape: &Shape, seed: u64) -> (Vec<(Time, Action)>, Vec<Step>) {
+/// The faults of a seed, and what its owner does meanwhile.
+pub(super) fn draw(plan: &Scenario, shape: &Shape, seed: u64) -> Vec<(Time, Action)> {
     let members = plan.instances.iter().map(|i| i.name.clone()).collect();
     let stream = Draw::named(seed, "plan/swarm/faults");
     let mut g = Generator::new(plan, shape.from, shape.until, members, shape.classes.clone(), stream);
@@ -27,7 +26,7 @@ pub(super) fn draw(plan: &Scenario, shape: &Shape, seed: u64) -> (Vec<(Time, Act
             let start = g.draw.between(shape.from.0, shape.until.0 - 1);
             one(Time(start), &mut g);
         }
-        return (g.steps, Vec::new());
+        return g.steps;
     }
     let mut owner = shape.owner.map(|statements| {
         let (from, until, every) = (shape.from, shape.until, shape.every);
@@ -35,18 +34,22 @@ pub(super) fn draw(plan: &Scenario, shape: &Shape, seed: u64) -> (Vec<(Time, Act
         Owner::new(plan, &chaos, statements, seed)
     });
     let mut now = shape.from;
-    let mut first = true;
+    let mut victim = g.draw.chance(9, 10).then(|| plan.session.principal.clone());
     while now < shape.until {
         if let Some(owner) = &mut owner {
             owner.moves_until(now, &mut g);
         }
         let mut gap = Time(g.draw.between(1, 2 * shape.every.0));
-        if first && g.draw.chance(4, 5) && g.take_principal(now).is_some() {
+        if victim.take().is_some_and(|victim| g.take(now, &victim).is_some()) {
             gap = companions(now, &mut g).max(gap);
         } else {
             cluster(now, shape.cluster, &mut g);
         }
-        first = false;
+        if g.draw.chance(1, 4) {
+            // Whoever is principal by then, one of them is.
+            let session = &plan.session;
+            victim = g.draw.pick(&[&session.principal, &session.mirror]).map(|name| (*name).clone());
+        }
         now = now + gap;
     }
     if let Some(owner) = &mut owner {
@@ -56,15 +59,14 @@ pub(super) fn draw(plan: &Scenario, shape: &Shape, seed: u64) -> (Vec<(Time, Act
     if let Some(owner) = owner {
         owner.bring_back(&mut g);
     }
-    let mut aim = Aim { plan, shape, draw: Draw::named(seed, "plan/swarm/aims"), steps: Vec::new() };
-    (0..shape.aims).for_each(|_| aim.strike());
-    (g.steps, aim.steps)
+    g.steps
 }
 
 /// Faults that go along with the loss of the principal and do not prevent the failover; returns how long to leave it
 /// alone.
 fn companions(now: Time, g: &mut Generator<'_>) -> Time {
-    let quiet = [FaultClass::Disk, FaultClass::Clock, FaultClass::Slow];
+    let quiet =
+        [FaultClass::Disk, FaultClass::Clock, FaultClass::Slow, FaultClass::SlowCpu, FaultClass::Corrupt];
     let known: Vec<FaultClass> = quiet.into_iter().filter(|class| g.has(*class)).collect();
     for _ in 0..g.draw.between(0, 2) {
         let start = now + Time(g.draw.between(1, 2_000_000));
@@ -72,7 +74,7 @@ fn companions(now: Time, g: &mut Generator<'_>) -> Time {
             fault(start, class, g);
         }
     }
-    if g.draw.chance(1, 2) { g.detection() + Time::secs(2) } else { Time(0) }
+    if g.draw.chance(3, 4) { g.detection() + Time::secs(2) } else { Time(0) }
 }
 
 /// A few faults within a few seconds, or a parting of everybody into two sides.
@@ -135,21 +137,23 @@ fn fault(start: Time, class: FaultClass, g: &mut Generator<'_>) {
                 g.on_path(start, class, from, to, length);
             }
         }
-        FaultClass::Slow => {
-            if let Some((from, to)) = ends(&instance, true, g) {
-                slow(start, length, Path { from, to, both: g.draw.chance(1, 2) }, g);
-            }
-        }
+        FaultClass::Slow => slow(start, &instance, length, g),
         FaultClass::Disk => g.disk(start, &instance),
         FaultClass::Clock => g.clock(start, &instance),
-        FaultClass::Corrupt
-        | FaultClass::SlowCpu
-        | FaultClass::RestartLoop
-        | FaultClass::DiskError
-        | FaultClass::DiskFail
-        | FaultClass::DiskFull
-        | FaultClass::Rot
-        | FaultClass::Outside => unreachable!("no class of a swarm yet"),
+        FaultClass::Corrupt => {
+            if let Some((from, to)) = ends(&instance, false, g) {
+                let one_in = g.draw.pick(&[1, 2, 5, 20, 100]).copied().unwrap_or(2);
+                let path = Path { from, to, both: g.draw.chance(1, 2) };
+                overlay(start, length, path.clone(), Action::Corrupt { path, one_in }, g);
+            }
+        }
+        FaultClass::SlowCpu => breaks::slow_cpu(start, &instance, length, g),
+        FaultClass::RestartLoop => breaks::restart_loop(start, &instance, g),
+        FaultClass::DiskError | FaultClass::DiskFail | FaultClass::DiskFull => {
+            breaks::disk(start, &instance, class, length, g);
+        }
+        FaultClass::Rot => breaks::rot(start, &instance, "data", g),
+        FaultClass::Outside => breaks::outside(start, &instance, length, g),
     }
 }
 
@@ -163,12 +167,27 @@ fn ends(instance: &str, clients: bool, g: &mut Generator<'_>) -> Option<(String,
     Some(if g.draw.chance(1, 2) { (instance.to_owned(), other) } else { (other, instance.to_owned()) })
 }
 
-fn slow(start: Time, length: Time, path: Path, g: &mut Generator<'_>) {
+fn slow(start: Time, instance: &str, length: Time, g: &mut Generator<'_>) {
+    let kind = g.draw.between(0, 4);
+    // Clients need no bandwidth to speak of.
+    let Some((from, to)) = ends(instance, kind != 0, g) else { return };
+    let path = Path { from, to, both: g.draw.chance(1, 2) };
+    let fault = match kind {
+        0 => Action::Throttle { path: path.clone(), bytes_s: g.draw.between(500, 100_000) },
+        1 => Action::SlowStart { path: path.clone(), by: g.millis(20, 8_000) },
+        2 => Action::Slow { path: path.clone(), by: Time(0), jitter: g.millis(5, 2_000) },
+        _ => Action::Slow { path: path.clone(), by: g.millis(5, 2_000), jitter: g.millis(0, 200) },
+    };
+    overlay(start, length, path, fault, g);
+}
+
+/// A fault of a path, lifted after `length`.
+fn overlay(start: Time, length: Time, path: Path, fault: Action, g: &mut Generator<'_>) {
+    // A repair lifts everything from its path, so both directions belong to one fault at a time.
     let targets = [(&path.from, &path.to), (&path.to, &path.from)];
     let targets = targets.map(|(from, to)| Target::Path(from.clone(), to.clone()));
-    let by = g.millis(5, 2_000);
     if let Some(end) = g.claim(&targets, start, length) {
-        g.pair(start, Action::Slow { path: path.clone(), by, jitter: Time(0) }, end, Action::Heal(path));
+        g.pair(start, fault, end, Action::Heal(path));
     }
 }
 
@@ -181,241 +200,5 @@ fn insist_on_overlap(plan: &Scenario, shape: &Shape, g: &mut Generator<'_>) {
         }
         let start = g.draw.between(shape.from.0, shape.until.0 - 1);
         one(Time(start), g);
-    }
-}
-
-/// Faults that wait for a moment of the protocol.
-struct Aim<'a> {
-    plan: &'a Scenario,
-    shape: &'a Shape,
-    draw: Draw,
-    steps: Vec<Step>,
-}
-
-/// Steps of the protocol in which a role changes hands, or what a switch relies on does.
-const SWITCHES: [&str; 16] = [
-    "claim.durable",
-    "claim.granted",
-    "claim.refused",
-    "claim.renounced",
-    "takeover",
-    "principal.ready",
-    "lease.lost",
-    "synced.begin",
-    "synchronized",
-    "armed",
-    "expose.sent",
-    "exposed",
-    "undo.begin",
-    "undo.pages",
-    "undo.done",
-    "claim.recorded",
-];
-/// Steps that only an owner's statements lead to.
-const STATEMENTS: [&str; 10] = [
-    "failover.begin",
-    "failover.ready",
-    "handover.bound",
-    "failover.abandoned",
-    "force.begin",
-    "force.claim",
-    "force.recorded",
-    "force.granted",
-    "suspended",
-    "resumed",
-];
-/// Steps that the witness reports.
-const OF_WITNESS: [&str; 2] = ["claim.recorded", "force.recorded"];
-/// Frames between the partners, or between a partner and the witness.
-const FRAMES: [&str; 14] = [
-    "hello",
-    "welcome",
-    "ping",
-    "record",
-    "log_request",
-    "log_block",
-    "log_ack",
-    "expose",
-    "expose_ok",
-    "synced",
-    "synced_ok",
-    "armed",
-    "page_request",
-    "page_reply",
-];
-/// Frames between the mirror and the witness.
-const CLAIMS: [&str; 4] = ["claim", "claim_query", "claim_granted", "claim_refused"];
-
-impl Aim<'_> {
-    /// One fault and its repair, which wait for the same moment.
-    fn strike(&mut self) {
-        let Some((trigger, nth, at)) = self.moment() else { return };
-        let delay = if self.draw.chance(3, 4) { Time(0) } else { Time(self.draw.between(0, 50_000)) };
-        let Some((fault, repair)) = self.fault(&at) else { return };
-        let length = self.length();
-        let last = self.shape.until.0.checked_sub(delay.0 + length.0 + 1);
-        let Some(until) = last.map(Time).filter(|until| *until > self.shape.from) else { return };
-        let after_step = self.draw.chance(3, 4).then_some(0);
-        let step = |delay: Time, action| Step {
-            at: None,
-            between: None,
-            on: Some(trigger.clone()),
-            nth: Some(nth),
-            after_step,
-            delay: (delay > Time(0)).then_some(delay),
-            until: Some(until),
-            action,
-        };
-        self.steps.push(step(delay, fault));
-        self.steps.extend(repair.map(|repair| step(delay + length, repair)));
-    }
-
-    fn length(&mut self) -> Time {
-        let detection = 1_000_000 * (u64::from(self.plan.session.timeout_s) + 1);
-        let high = match self.draw.between(0, 3) {
-            0 | 1 => 2_000_000,
-            2 => detection,
-            _ => detection + 3_000_000,
-        };
-        Time(self.draw.between(20_000, high))
-    }
-
-    fn partner(&mut self) -> String {
-        let session = &self.plan.session;
-        if self.draw.chance(1, 2) { session.principal.clone() } else { session.mirror.clone() }
-    }
-
-    fn other(&self, partner: &str) -> String {
-        let session = &self.plan.session;
-        if partner == session.principal { session.mirror.clone() } else { session.principal.clone() }
-    }
-
-    /// A moment, at which occurrence of it, and who takes part in it.
-    fn moment(&mut self) -> Option<(Trigger, u32, Vec<String>)> {
-        let partner = self.partner();
-        let other = self.other(&partner);
-        let witness = self.plan.session.witness.clone();
-        match self.draw.between(0, 9) {
-            0..=3 => {
-                let mut names = SWITCHES.to_vec();
-                if self.shape.owner.is_some() {
-                    names.extend(STATEMENTS);
-                }
-                let step = *self.draw.pick(&names)?;
-                let instance = if OF_WITNESS.contains(&step) { witness.unwrap_or(partner) } else { partner };
-                let nth = 1 + u32::from(self.draw.chance(1, 3));
-                Some((
-                    Trigger::Reached { instance: instance.clone(), step: step.into() },
-                    nth,
-                    vec![instance],
-                ))
-            }
-            4 | 5 => {
-                let file = *self.draw.pick(&["record", "record", "boot", "log", "data", "double_write"])?;
-                let mut writers = vec![partner];
-                writers.extend(witness.filter(|_| file == "record"));
-                let instance = self.draw.pick(&writers)?.clone();
-                let many = if file == "log" { 200 } else { 15 };
-                let nth = self.draw.between(1, many) as u32;
-                let (file, name) = (file.to_owned(), instance.clone());
-                let issued = self.draw.chance(2, 3);
-                let trigger = if issued {
-                    Trigger::DiskIssued { instance: name, file }
-                } else {
-                    Trigger::DiskDone { instance: name, file }
-                };
-                Some((trigger, nth, vec![instance]))
-            }
-            6..=8 => {
-                let claim = witness.is_some() && self.draw.chance(1, 3);
-                let frame = if claim { *self.draw.pick(&CLAIMS)? } else { *self.draw.pick(&FRAMES)? };
-                let peer = match witness {
-                    Some(witness) if claim || self.draw.chance(1, 3) => witness,
-                    Some(_) | None => other,
-                };
-                let (from, to) = if self.draw.chance(1, 2) { (partner, peer) } else { (peer, partner) };
-                let many = match frame {
-                    "ping" | "log_block" | "log_ack" => 60,
-                    _ => 3,
-                };
-                let nth = self.draw.between(1, many) as u32;
-                let (frame, ends) = (frame.to_owned(), vec![from.clone(), to.clone()]);
-                let trigger = if self.draw.chance(1, 2) {
-                    Trigger::Sent { frame, from, to }
-                } else {
-                    Trigger::Delivered { frame, from, to }
-                };
-                Some((trigger, nth, ends))
-            }
-            _ => {
-                let nth = 1 + u32::from(self.draw.chance(1, 2));
-                let name = partner.clone();
-                let trigger = if self.draw.chance(1, 2) {
-                    Trigger::Serving { instance: name }
-                } else {
-                    Trigger::Started { instance: name }
-                };
-                Some((trigger, nth, vec![partner]))
-            }
-        }
-    }
-
-    /// A fault of a class that the seed knows, on one of those who take part.
-    fn fault(&mut self, at: &[String]) -> Option<(Action, Option<Action>)> {
-        let mut classes = Vec::new();
-        for (class, weight) in [
-            (FaultClass::Crash, 6),
-            (FaultClass::Host, 2),
-            (FaultClass::Pause, 1),
-            (FaultClass::Cut, 2),
-            (FaultClass::OneWay, 2),
-            (FaultClass::Reset, 3),
-            (FaultClass::Stall, 1),
-            (FaultClass::Disk, 1),
-        ] {
-            if self.shape.classes.contains(&class) {
-                classes.extend(std::iter::repeat_n(class, weight));
-            }
-        }
-        let class = *self.draw.pick(&classes)?;
-        let name = self.draw.pick(at)?.clone();
-        let others: Vec<String> =
-            self.plan.instances.iter().map(|i| &i.name).filter(|n| **n != name).cloned().collect();
-        let peer = match at {
-            [a, b] => {
-                if *a == name {
-                    b.clone()
-                } else {
-                    a.clone()
-                }
-            }
-            _ => self.draw.pick(&others)?.clone(),
-        };
-        let both = class != FaultClass::OneWay;
-        let path = Path { from: name.clone(), to: peer, both };
-        Some(match class {
-            FaultClass::Host => {
-                let host = self.plan.instances.iter().find(|i| i.name == name).and_then(|i| i.host.clone());
-                let host = host.unwrap_or(name);
-                (Action::HostDown(host.clone()), Some(Action::HostUp(host)))
-            }
-            FaultClass::Pause => (Action::Pause(name.clone()), Some(Action::Unpause(name))),
-            FaultClass::Cut | FaultClass::OneWay => (Action::Cut(path.clone()), Some(Action::Heal(path))),
-            FaultClass::Reset => (Action::Reset(path), None),
-            FaultClass::Stall => (Action::Stall(path.clone()), Some(Action::Heal(path))),
-            FaultClass::Disk => (Action::DiskStall(name.clone()), Some(Action::DiskHeal(name))),
-            FaultClass::Crash
-            | FaultClass::Refuse
-            | FaultClass::Clock
-            | FaultClass::Slow
-            | FaultClass::Corrupt
-            | FaultClass::SlowCpu
-            | FaultClass::RestartLoop
-            | FaultClass::DiskError
-            | FaultClass::DiskFail
-            | FaultClass::DiskFull
-            | FaultClass::Rot
-            | FaultClass::Outside => (Action::Crash(name.clone()), Some(Action::Restart(name))),
-        })
     }
 }

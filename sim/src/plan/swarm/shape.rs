@@ -94,8 +94,8 @@ fn session(plan: &mut Scenario, draw: &mut Draw) {
         2 => draw.between(6, 8) as u16,
         _ => draw.between(9, TIMEOUT_S_MAX.into()) as u16,
     };
-    session.safety = if draw.chance(17, 20) { SafetyDecl::Full } else { SafetyDecl::Off };
-    if draw.chance(1, 5) {
+    session.safety = if draw.chance(7, 8) { SafetyDecl::Full } else { SafetyDecl::Off };
+    if draw.chance(1, 6) {
         session.witness = None;
     }
 }
@@ -196,9 +196,9 @@ fn workload(draw: &mut Draw) -> Workload {
 fn classes(draw: &mut Draw) -> Vec<FaultClass> {
     let density = draw.between(2, 8);
     let mut classes = Vec::new();
-    for class in super::CLASSES {
+    for class in FaultClass::ALL {
         let all = match class {
-            FaultClass::DiskFail | FaultClass::Rot | FaultClass::Outside => 60,
+            FaultClass::Rot | FaultClass::Outside => 60,
             FaultClass::Crash
             | FaultClass::Host
             | FaultClass::Pause
@@ -214,13 +214,14 @@ fn classes(draw: &mut Draw) -> Vec<FaultClass> {
             | FaultClass::SlowCpu
             | FaultClass::RestartLoop
             | FaultClass::DiskError
+            | FaultClass::DiskFail
             | FaultClass::DiskFull => 10,
         };
         if draw.chance(density, all) {
             classes.push(class);
         }
     }
-    if classes.is_empty() { super::CLASSES.to_vec() } else { classes }
+    if classes.is_empty() { vec![FaultClass::Crash, FaultClass::Cut] } else { classes }
 }
 
 /// How often the owner does what.

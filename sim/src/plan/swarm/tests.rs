@@ -5,8 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const SEEDS: u64 = 1000;
 
+/// The default swarm with every class.
+fn everything() -> Scenario {
+    Scenario { swarm: Some(Swarm::default()), ..default_scenario() }
+}
+
 fn plan_of(seed: u64) -> Scenario {
-    plan::resolve(&default_scenario(), seed)
+    plan::resolve(&everything(), seed)
 }
 
 #[test]
@@ -29,7 +34,7 @@ fn swarm_seeds_are_as_mixed_as_promised() {
     let mut classes: BTreeMap<FaultClass, u64> = BTreeMap::new();
     let mut seconds = 0;
     for seed in 0..SEEDS {
-        let (plan, shape) = (plan_of(seed), shape(&default_scenario(), seed));
+        let (plan, shape) = (plan_of(seed), shape(&everything(), seed));
         seconds += plan.duration.0 / 1_000_000;
         let spans: Vec<spans::Span> =
             spans::of(&plan).into_iter().filter(|span| span.from < shape.until).collect();
@@ -54,7 +59,7 @@ fn swarm_seeds_are_as_mixed_as_promised() {
     println!("ends {ends:?}\nclasses {classes:?}");
     assert!((70..=130).contains(&calm), "{calm} calm seeds");
     assert!(lonely * 10 < wild, "{lonely} of {wild} wild seeds lack overlapping faults");
-    for class in CLASSES {
+    for class in FaultClass::ALL {
         assert!(classes.get(&class).is_some_and(|n| *n >= 5), "{class:?}: {classes:?}");
     }
     for end in ["healed", "survivors", "majority"] {
@@ -64,7 +69,7 @@ fn swarm_seeds_are_as_mixed_as_promised() {
 
 #[test]
 fn a_class_that_is_left_out_changes_nothing_else() {
-    let mut without = default_scenario();
+    let mut without = everything();
     without.swarm = Some(Swarm { without: vec![FaultClass::Crash] });
     for seed in 0..100 {
         let actions = |plan: Scenario| -> Vec<(Option<Time>, Action)> {
