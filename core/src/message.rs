@@ -195,6 +195,39 @@ impl Setting {
             Setting::Suspended(s) => s.stamp,
         }
     }
+
+    /// What an answer to it names.
+    pub fn id(&self) -> SettingId {
+        let name = match self {
+            Setting::Safety(_) => SettingName::Safety,
+            Setting::Timeout(_) => SettingName::Timeout,
+            Setting::Witness(_) => SettingName::Witness,
+            Setting::Suspended(_) => SettingName::Suspended,
+        };
+        SettingId { name, stamp: self.stamp() }
+    }
+}
+
+/// The name of a replicated setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+pub enum SettingName {
+    /// SAFETY.
+    Safety,
+    /// TIMEOUT.
+    Timeout,
+    /// WITNESS.
+    Witness,
+    /// SUSPEND and RESUME.
+    Suspended,
+}
+
+/// One value of one setting. Stamps are counted for each setting, so a stamp alone may mean several. [C-47]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
+pub struct SettingId {
+    /// Which setting.
+    pub name: SettingName,
+    /// When it was set.
+    pub stamp: Stamp,
 }
 
 /// One message. Every one travels with session id, sender, incarnation, role sequence and channel sequence in the
@@ -332,13 +365,13 @@ pub enum Message {
     },
     /// Durably taken.
     SettingOk {
-        /// Its stamp.
-        stamp: Stamp,
+        /// What was taken.
+        of: SettingId,
     },
     /// A newer value is held: E1424.
     SettingRefused {
-        /// The stamp refused.
-        stamp: Stamp,
+        /// What was refused.
+        of: SettingId,
     },
     /// SET WITNESS: be the witness of this session. [OQ-16]
     WitnessSet {

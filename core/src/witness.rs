@@ -142,14 +142,14 @@ impl Seat {
                 if peer == mine.owner || matches!(setting, Setting::Suspended(_)) =>
             {
                 let taken = self.common.take(cx, setting);
-                self.common.answer_setting(cx, peer, setting.stamp(), taken);
+                self.common.answer_setting(cx, peer, setting.id(), taken);
             }
             Message::ForceClaim { hardened } => self.force_claim(cx, peer, header, hardened),
             Message::WitnessSet { record } if peer == mine.owner && record.n == mine.n => {
                 self.common.adopt_settings(cx, peer, &record);
-                let stamp = record.witness.stamp;
+                let of = Setting::Witness(record.witness).id();
                 let version = self.common.keeper.version();
-                self.common.send_when_durable(cx, version, peer, Message::SettingOk { stamp });
+                self.common.send_when_durable(cx, version, peer, Message::SettingOk { of });
             }
             // Not for a witness, or from somebody who may not say it: no effect on the state. [FL-29]
             _ => {}
@@ -271,12 +271,12 @@ impl Seat {
     /// SET WITNESS has made this seat: it answers once its record is durable. [OQ-16]
     pub fn created(&mut self, cx: &mut Cx<'_>, owner: InstanceId, record: &RoleRecord) {
         let version = self.common.keeper.version();
-        let stamp = record.witness.stamp;
+        let of = Setting::Witness(record.witness).id();
         for partner in record.partners {
             let message = Message::Record { record: *record, log: None };
             self.common.send_when_durable(cx, version, partner, message);
         }
-        self.common.send_when_durable(cx, version, owner, Message::SettingOk { stamp });
+        self.common.send_when_durable(cx, version, owner, Message::SettingOk { of });
     }
 
     /// What time brings: pings, silence.

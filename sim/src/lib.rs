@@ -21,9 +21,9 @@ pub mod explore;
 pub mod fault;
 pub mod felt;
 pub mod frames;
+pub mod moments;
 #[cfg(feature = "planted-bugs")]
 pub mod mutants;
-pub mod moments;
 pub mod names;
 pub mod network;
 pub mod node;

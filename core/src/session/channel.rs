@@ -5,7 +5,7 @@ use crate::bugs::{Bug, planted};
 use crate::config::{Config, Tuning};
 use crate::control::{ServerAddress, sql_error};
 use crate::io::{Effect, Effects, Notice, SqlError};
-use crate::message::{ByeReason, ChannelId, Message, OtherChannel, RoleRecord, Setting, Stamp};
+use crate::message::{ByeReason, ChannelId, Message, OtherChannel, RoleRecord, Setting, SettingId};
 use crate::record::{Keeper, Version};
 use crate::transport::{LinkLoss, Transport};
 use crate::types::{InstanceId, Instant, Micros, MirroringState, PageId, RoleSequence, Safety, SessionId};
@@ -483,12 +483,12 @@ impl Common {
     }
 
     /// The answer to a setting, once what it says is durable.
-    pub fn answer_setting(&mut self, cx: &mut Cx<'_>, peer: InstanceId, stamp: Stamp, taken: Taken) {
+    pub fn answer_setting(&mut self, cx: &mut Cx<'_>, peer: InstanceId, of: SettingId, taken: Taken) {
         if taken == Taken::Refused {
-            self.send(cx, peer, &Message::SettingRefused { stamp });
+            self.send(cx, peer, &Message::SettingRefused { of });
             return;
         }
-        let message = Message::SettingOk { stamp };
+        let message = Message::SettingOk { of };
         if cx.bug(Bug::WitnessAnswersBeforeFlush) && self.shared().witness.value.named() == Some(cx.me()) {
             self.send(cx, peer, &message);
             return;

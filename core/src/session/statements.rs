@@ -7,7 +7,7 @@ use super::partner::{Partner, RoleData};
 use crate::bugs::Bug;
 use crate::control::{PartnerOption, Statement, WitnessOption, sql_error};
 use crate::io::{Effect, SqlError};
-use crate::message::{ChannelId, Message, RoleRecord, Setting, Stamp, WitnessSetting};
+use crate::message::{ChannelId, Message, RoleRecord, Setting, SettingId, WitnessSetting};
 use crate::record::Version;
 use crate::types::{InstanceId, Instant, MirroringState, Role, Safety};
 
@@ -34,7 +34,7 @@ enum Waits {
     /// SET WITNESS =: the partner has it, then the witness. [OQ-16]
     WitnessPartner { setting: Setting, version: Version, told: bool, witness: InstanceId },
     /// The new witness has its record; it is told anew on a new channel, for nobody knows what of the old one arrived.
-    WitnessSeat { stamp: Stamp, witness: InstanceId, told: Option<ChannelId> },
+    WitnessSeat { of: SettingId, witness: InstanceId, told: Option<ChannelId> },
     /// All three are connected.
     WitnessMeets { witness: InstanceId },
     /// SET WITNESS OFF: the witness or, without it, the partner knows. [OQ-16]
@@ -431,25 +431,25 @@ impl Partner {
     }
 
     /// An instance has taken a setting durably, or holds a newer one.
-    pub fn setting_answered(&mut self, cx: &mut Cx<'_>, peer: InstanceId, stamp: Stamp, taken: bool) {
+    pub fn setting_answered(&mut self, cx: &mut Cx<'_>, peer: InstanceId, of: SettingId, taken: bool) {
         if let RoleData::Principal(p) = &mut self.role {
             p.setting_answered(peer);
         }
         let Some(mut ongoing) = self.ongoing.take() else { return };
         let answered_partner = peer == self.other;
         let (matches, next) = match &ongoing.waits {
-            Waits::Setting { setting, .. } => (answered_partner && setting.stamp() == stamp, None),
+            Waits::Setting { setting, .. } => (answered_partner && setting.id() == of, None),
             Waits::WitnessPartner { setting, witness, .. } => (
-                answered_partner && setting.stamp() == stamp,
-                Some(Waits::WitnessSeat { stamp, witness: *witness, told: None }),
+                answered_partner && setting.id() == of,
+                Some(Waits::WitnessSeat { of, witness: *witness, told: None }),
             ),
-            Waits::WitnessSeat { stamp: wanted, witness, .. } => {
-                (peer == *witness && stamp == *wanted, Some(Waits::WitnessMeets { witness: *witness }))
+            Waits::WitnessSeat { of: wanted, witness, .. } => {
+                (peer == *witness && of == *wanted, Some(Waits::WitnessMeets { witness: *witness }))
             }
             Waits::WitnessReach { .. } | Waits::WitnessMeets { .. } => (false, None),
             Waits::WitnessLeaves { setting, told, next, .. } => {
                 let next = *next;
-                let matches = *told == Some(peer) && setting.stamp() == stamp;
+                let matches = *told == Some(peer) && setting.id() == of;
                 if matches && taken {
                     let Setting::Witness(off) = *setting else { unreachable!("built as a witness setting") };
                     let before = *self.common.shared();
@@ -501,7 +501,7 @@ impl Partner {
                 }
             }
         }
-        self.common.answer_setting(cx, self.other, setting.stamp(), taken);
+        self.common.answer_setting(cx, self.other, setting.id(), taken);
     }
 
     /// The role was handed over: from now on the statement waits for the partner's word.

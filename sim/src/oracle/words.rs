@@ -94,7 +94,8 @@ impl Words {
         report: &mut Report,
     ) {
         let seat = !self.partners.contains(&instance) && new.seat == SeatView::Set(instance) && !new.over;
-        if !seat || before.is_some_and(|b| !b.over && b.seat != SeatView::Off) {
+        // A seat that was given up a moment ago still follows its owner.
+        if !seat || before.is_some_and(|b| !b.over) {
             return;
         }
         report.held(Premise::SeatJudged);

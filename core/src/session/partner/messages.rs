@@ -134,12 +134,12 @@ impl Partner {
                 self.failover_ready(cx, end);
                 true
             }
-            (RoleData::Principal(_) | RoleData::Mirror(_), Message::SettingOk { stamp }) => {
-                self.setting_answered(cx, peer, stamp, true);
+            (RoleData::Principal(_) | RoleData::Mirror(_), Message::SettingOk { of }) => {
+                self.setting_answered(cx, peer, of, true);
                 true
             }
-            (RoleData::Principal(_) | RoleData::Mirror(_), Message::SettingRefused { stamp }) => {
-                self.setting_answered(cx, peer, stamp, false);
+            (RoleData::Principal(_) | RoleData::Mirror(_), Message::SettingRefused { of }) => {
+                self.setting_answered(cx, peer, of, false);
                 true
             }
             // Either partner may suspend; only the owner of n sets the rest. [C-63]
