@@ -217,8 +217,8 @@ bugs! {
     SafetyStale = "safety-stale", "C-65", Views;
     /// An automatic failover is not told as an event.
     AutomaticFailoverUnsaid = "automatic-failover-unsaid", "EV-8", Views;
-    /// The state goes from DISCONNECTED to SYNCHRONIZED without SYNCHRONIZING between.
-    SynchronizingUnseen = "synchronizing-unseen", "TR-17", Views;
+    /// SYNCHRONIZED is shown while the principal still records it.
+    SynchronizedShownEarly = "synchronized-shown-early", "P-1", Views;
     /// TIMEOUT 0 to 4 is stored as it was said.
     ShortTimeOutKept = "short-time-out-kept", "FL-9", Statements;
     /// SUSPEND, RESUME, SAFETY and TIMEOUT are done when the own disk has them, and told to nobody.

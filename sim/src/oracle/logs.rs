@@ -1,4 +1,5 @@
-//! Logs: acknowledged means hardened, and pages hold what the log says. [P-11, P-12, INV-4, INV-5]
+//! Logs: acknowledged means hardened, nothing that the mirror lacks is let go, and pages hold what the log says. [P-11 …
+//! P-13, INV-4, INV-5, INV-8]
 //!
 //! Log matching itself [P-10] is judged by `chain` whenever a block first becomes durable. An acknowledgement is
 //! judged when it leaves, against the durable end of the copy that gives it. A page written in place is judged against
@@ -58,6 +59,28 @@ impl Logs {
         if beyond || last.is_some_and(|node| !chain.contains(end, node)) {
             report.fire("logs", "P-11", at, || {
                 format!("instance {} acknowledged log up to {mark}; durable there is {ends}", copy.0)
+            });
+        }
+    }
+
+    /// The owner of the session writes a boot record: log below its start goes. What the mirror has durable counts, whoever
+    /// knows of it. [P-13, INV-8]
+    pub(super) fn truncates(
+        &self,
+        at: Time,
+        (owner, mirror): (InstanceId, InstanceId),
+        boot: &[u8],
+        chain: &Chain,
+        report: &mut Report,
+    ) {
+        let Some(start) = parse::log_start(boot) else { return };
+        let Some(node) = chain.end(mirror.0.into()) else { return };
+        report.held(Premise::TruncationJudged);
+        let end = chain.node(node).end;
+        let next_file = start.vlf() == end.vlf() + 1 && start.block() == 0;
+        if start > end && !next_file {
+            report.fire("logs", "P-13", at, || {
+                format!("instance {} keeps log from {start} on; its mirror has it up to {end}", owner.0)
             });
         }
     }
@@ -198,6 +221,23 @@ mod tests {
         assert_eq!(bench.rules(), []);
         bench.send(B, A, &ack(y.end(), 1, 0));
         assert_eq!(bench.rules(), [("logs", "P-11")]);
+    }
+
+    /// [P-13]
+    #[test]
+    fn log_that_the_mirror_lacks_is_kept() {
+        let mut bench = Bench::synchronised();
+        let mut log = Log::new();
+        let (x, y) = (log.add((1, 0), &[Rec::Commit(1)]), log.add((1, 0), &[Rec::Commit(2)]));
+        bench.log(A, &x);
+        bench.log(A, &y);
+        bench.log(B, &x);
+        bench.boot(A, x.end());
+        assert_eq!(bench.rules(), []);
+        bench.boot(B, y.end());
+        assert_eq!(bench.rules(), [], "only the owner's log is waited for");
+        bench.boot(A, y.end());
+        assert_eq!(bench.rules(), [("logs", "P-13")]);
     }
 
     /// [P-12]

@@ -386,7 +386,14 @@ impl Oracle {
                 let writing = pages::Writing { instance, peer, kind, offset, bytes };
                 self.pages.issued(at, writing, &self.logs, &self.chain, &mut self.report);
             }
-            FileKind::Log | FileKind::Boot => {}
+            FileKind::Boot => {
+                let owner = self.records.current(instance).is_some_and(|r| r.owner == instance && !r.over);
+                if owner && !self.world.tried.foreign {
+                    let pair = (instance, self.peer(instance));
+                    self.logs.truncates(at, pair, bytes, &self.chain, &mut self.report);
+                }
+            }
+            FileKind::Log => {}
         }
     }
 

@@ -21,6 +21,7 @@ pub const PAGE_ROWS: u32 = 8;
 
 const BLOCK_MAGIC: &[u8; 4] = b"DBML";
 const PAGE_MAGIC: &[u8; 4] = b"DBMP";
+const BOOT_MAGIC: &[u8; 4] = b"DBMT";
 const DOUBLE_WRITE_MAGIC: &[u8; 4] = b"DBMW";
 const PAGE_HEADER_BYTES: usize = 20;
 /// Length byte of a row that does not exist.
@@ -397,6 +398,14 @@ pub fn is_whole(bytes: &[u8]) -> bool {
     hasher.update(&header[..24]);
     hasher.update(body);
     length == u32::try_from(body.len()).ok() && checksum == Some(hasher.finalize())
+}
+
+/// The first block of log that a boot record keeps; `None` when the bytes are none.
+pub fn log_start(boot: &[u8]) -> Option<Lsn> {
+    let mut r = Reader(boot.strip_prefix(BOOT_MAGIC)?);
+    let checksum = r.u32()?;
+    let [_sequence, _checkpoint, _redo, start] = [r.u64()?, r.u64()?, r.u64()?, r.u64()?];
+    (crc32fast::hash(boot.get(8..SECTOR_BYTES)?) == checksum).then_some(Lsn::from_raw(start))
 }
 
 /// Where the images of a double-write file lie, by page; `None` when it is torn or was never written.

@@ -129,6 +129,7 @@ premises! {
     LogForked = "logs", "a copy cut its log back and went on elsewhere";
     AckJudged = "logs", "an acknowledgement of hardened log left a copy";
     PageJudged = "logs", "a data page became durable";
+    TruncationJudged = "logs", "the owner let log go, or could have";
     CommitConfirmed = "durability", "a commit with changes was confirmed";
     HeadKept = "durability", "a confirmation followed another";
     ServerTookOver = "durability", "an instance began to serve under a new n or life";

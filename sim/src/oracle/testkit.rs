@@ -407,6 +407,21 @@ impl Bench {
             self.ends(instance, option, end);
         }
     }
+    /// A boot record that keeps log from `start` on is about to be written.
+    pub(super) fn boot(&mut self, instance: InstanceId, start: Lsn) {
+        let mut bytes = vec![0; 512];
+        bytes[..4].copy_from_slice(b"DBMT");
+        bytes[32..40].copy_from_slice(&start.raw().to_le_bytes());
+        let sum = crc32fast::hash(&bytes[8..]);
+        bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+        let op = dbm_core::io::DiskOp::Write {
+            file: FileId { session: SESSION, kind: FileKind::Boot },
+            offset: 0,
+            bytes: bytes.into(),
+            durability: dbm_core::io::Durability::Through,
+        };
+        self.fact(Fact::DiskIssued { instance, op: &op });
+    }
     /// A statement that was given ends.
     pub(super) fn ends(&mut self, instance: InstanceId, option: &str, end: Result<(), u32>) {
         let sql = format!("ALTER DATABASE sales SET {option}");

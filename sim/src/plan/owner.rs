@@ -169,8 +169,8 @@ impl<'a> Owner<'a> {
         let [a, b] = self.partners();
         let (gone, left) = if self.draw.chance(1, 2) { (a, b) } else { (b, a) };
         match self.draw.between(0, 4) {
-            0 => self.ask_both(now, &PartnerOption::Suspend, g),
-            1 => self.ask_both(now, &PartnerOption::Safety(Safety::Off), g),
+            0 | 1 => self.ask_both(now, &PartnerOption::Suspend, g),
+            2 | 3 => self.ask_both(now, &PartnerOption::Safety(Safety::Off), g),
             _ => {}
         }
         let start = now + self.millis(100, 2_000);

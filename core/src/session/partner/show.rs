@@ -27,6 +27,11 @@ impl Partner {
             return MirroringState::Suspended;
         }
         match &self.role {
+            RoleData::Principal(p)
+                if cx.bug(Bug::SynchronizedShownEarly) && matches!(p.sync, Sync::Recording(_)) =>
+            {
+                MirroringState::Synchronized
+            }
             RoleData::Principal(p) => p.state(cx.now, &self.common, cx.tuning().ping_interval),
             RoleData::Mirror(m) => {
                 let full = self.common.shared().safety.value == crate::types::Safety::Full;
@@ -137,7 +142,6 @@ impl Partner {
         // A zero-length SYNCHRONIZING is visible. [states.md section 4]
         if let Some((_, MirroringState::Disconnected | MirroringState::Suspended)) = self.shown
             && state == MirroringState::Synchronized
-            && !cx.bug(Bug::SynchronizingUnseen)
         {
             self.step_to(cx, (role, MirroringState::Synchronizing));
         }
