@@ -140,7 +140,7 @@ impl Ablated<'_> {
         let scenario = drop_class(&self.plans[index], class);
         let source = Source { file: self.bench.source.file.clone(), scenario };
         let found: Option<Failing> = failing(&ran(&source, seed, bug));
-        found.is_some()
+        found.and_then(|f| self.bench.beyond_control(f)).is_some()
     }
 }
 

@@ -195,7 +195,8 @@ pub fn default_source() -> Source {
 /// done.
 pub fn measure(plan: &Plan, tell: &(dyn Fn(Done) + Sync)) -> Result<Matrix, crate::read::ReadError> {
     campaign::silence_panics();
-    let bench = Bench::new(plan);
+    let mut bench = Bench::new(plan);
+    bench.run_control();
     let triggers = triggers::load(plan)?;
     let rows: Vec<Row> = plan
         .bugs
@@ -206,17 +207,14 @@ pub fn measure(plan: &Plan, tell: &(dyn Fn(Done) + Sync)) -> Result<Matrix, crat
             row
         })
         .collect();
-    let control_seeds = rows.iter().map(|row| row.seeds).max().unwrap_or_default();
-    let control_failed: Vec<Failing> =
-        (1..=control_seeds).into_par_iter().filter_map(|seed| bench.drawn(seed, None)).collect();
     let oracle = matches!(plan.ablation, Ablation::Oracle | Ablation::Both);
     let faults = matches!(plan.ablation, Ablation::Faults | Ablation::Both);
     Ok(Matrix {
         scenario: plan.source.file.clone(),
         seeds: plan.seeds,
         failing: plan.failing,
-        control_failed,
-        control_seeds,
+        control_failed: bench.control.values().cloned().collect(),
+        control_seeds: plan.seeds,
         oracle: oracle.then(|| OracleAblation::of(&rows)),
         faults: faults.then(|| faults::measure(&bench, &rows, tell)),
         rows,
@@ -227,6 +225,8 @@ pub fn measure(plan: &Plan, tell: &(dyn Fn(Done) + Sync)) -> Result<Matrix, crat
 struct Bench<'a> {
     plan: &'a Plan,
     source: Source,
+    /// Seeds that fail without any bug: what they break then kills nobody.
+    control: BTreeMap<u64, Failing>,
 }
 
 impl<'a> Bench<'a> {
@@ -234,12 +234,25 @@ impl<'a> Bench<'a> {
         let mut source = plan.source.clone();
         // What a scenario expects is not what the oracle finds.
         source.scenario.expect.clear();
-        Bench { plan, source }
+        Bench { plan, source, control: BTreeMap::new() }
     }
 
-    /// What a seed breaks, if it does.
+    /// The same seeds without any bug.
+    fn run_control(&mut self) {
+        let failed = (1..=self.plan.seeds).into_par_iter().filter_map(|seed| self.drawn(seed, None));
+        self.control = failed.map(|f| (f.seed, f)).collect();
+    }
+
+    /// What a seed breaks, if it does, and does not break without a bug.
     fn drawn(&self, seed: u64, bug: Option<Bug>) -> Option<Failing> {
-        failing(&ran(&self.source, seed, bug))
+        self.beyond_control(failing(&ran(&self.source, seed, bug))?)
+    }
+
+    fn beyond_control(&self, mut failing: Failing) -> Option<Failing> {
+        if let Some(anyway) = self.control.get(&failing.seed) {
+            failing.rules.retain(|rule| !anyway.rules.contains(rule));
+        }
+        (!failing.rules.is_empty()).then_some(failing)
     }
 
     /// Seeds from 1 on until enough of them have failed.
