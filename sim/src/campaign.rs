@@ -205,7 +205,7 @@ thread_local! {
 }
 
 /// Runs `f`; a panic becomes its message with the place in the source.
-fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     MESSAGE.set(None);
     GUARDED.set(true);
     let result = catch_unwind(AssertUnwindSafe(f));
@@ -220,7 +220,7 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
 }
 
 /// Panics inside a guarded run are kept for the report, not printed in between.
-fn silence_panics() {
+pub(crate) fn silence_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();

@@ -53,7 +53,7 @@ pub fn resolve(scenario: &Scenario, seed: u64) -> Scenario {
 
 /// Steps in the order of their times; a step with a trigger stays behind the step it follows in the file. References
 /// between steps follow.
-fn in_order(steps: Vec<Step>) -> Vec<Step> {
+pub(crate) fn in_order(steps: Vec<Step>) -> Vec<Step> {
     let mut time = Time(0);
     let mut keyed: Vec<(Time, usize, Step)> = Vec::with_capacity(steps.len());
     for (i, step) in steps.into_iter().enumerate() {

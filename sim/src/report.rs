@@ -7,6 +7,7 @@ pub use signature::signature;
 
 use crate::coverage::{Coverage, Required};
 use crate::expect::Unmet;
+use crate::moments::Seen;
 use crate::promise::{Promise, Tier};
 use crate::time::Time;
 use serde::Serialize;
@@ -40,6 +41,8 @@ pub struct Outcome {
     pub end: Time,
     /// The trace, a line an event, if asked for.
     pub trace: Vec<String>,
+    /// The moments that a step could have waited for, if asked for.
+    pub moments: Vec<Seen>,
     /// (events so far, digest after them) on the way, to find where two runs part when their traces do not tell.
     pub checkpoints: Vec<(u64, u64)>,
     /// Events and states of the window that was asked for, a line each.

@@ -26,6 +26,8 @@ pub struct Options {
     pub driver: Driver,
     /// Keep the trace.
     pub trace: bool,
+    /// Keep the moments that a step could wait for.
+    pub moments: bool,
     /// Keep the events from the first of these numbers up to the second, with the states after them, as text.
     pub record: Option<(u64, u64)>,
     /// The planted bug.
@@ -58,6 +60,7 @@ pub fn run_options(plan: &Scenario, options: &Options) -> RunOptions {
     RunOptions {
         driver: options.driver,
         trace: options.trace,
+        moments: options.moments,
         record: options.record.map(|(first, end)| first..end),
         bug: options.bug,
         preload: Arc::new(prepared(plan)),
@@ -103,6 +106,7 @@ pub fn run_with(plan: &Scenario, options: &RunOptions) -> Outcome {
         end: ran.virtual_time,
         trace: ran.trace.map(|t| t.lines().collect()).unwrap_or_default(),
         checkpoints: ran.checkpoints,
+        moments: ran.moments,
         recorded: ran.recorded,
         promise,
         violations: broken.into_iter().chain(own).collect(),

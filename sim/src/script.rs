@@ -362,6 +362,25 @@ const FILE_NAMES: [(FileKind, &str); 5] = [
     (FileKind::DoubleWrite, "double_write"),
 ];
 
+/// A role, as it is written in files.
+pub fn role_name(role: Role) -> RoleName {
+    match role {
+        Role::Principal => RoleName::Principal,
+        Role::Mirror => RoleName::Mirror,
+    }
+}
+
+/// A mirroring state, as it is written in files.
+pub fn state_name(state: MirroringState) -> StateName {
+    match state {
+        MirroringState::Suspended => StateName::Suspended,
+        MirroringState::Disconnected => StateName::Disconnected,
+        MirroringState::Synchronizing => StateName::Synchronizing,
+        MirroringState::PendingFailover => StateName::PendingFailover,
+        MirroringState::Synchronized => StateName::Synchronized,
+    }
+}
+
 /// The name of a file, in scenarios and traces.
 pub fn file_name(kind: FileKind) -> &'static str {
     FILE_NAMES.iter().find(|(k, _)| *k == kind).map_or("?", |(_, name)| name)

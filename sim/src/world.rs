@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Hardened};
 use crate::driver::{Outcome, RunOptions};
 use crate::felt::{Feeling, Felt};
+use crate::moments::Moments;
 use crate::network::{Cx, Network};
 use crate::node::{Crew, NodeIndex, Roster};
 use crate::observe::Fact;
@@ -93,6 +94,7 @@ pub struct World {
     hosts: Vec<Host>,
     processes: Vec<Process>,
     triggers: Triggers,
+    moments: Option<Moments>,
     watch: Watch,
     crew: Arc<dyn Crew>,
     tuning: Tuning,
@@ -126,6 +128,7 @@ impl World {
             name if *name == plan.session.mirror => Some(Role::Mirror),
             _ => None,
         });
+        let roles: Vec<Option<Role>> = roles.collect();
         let mut world = World {
             seed,
             end: plan.duration,
@@ -137,7 +140,8 @@ impl World {
                 .map(|i| Host { clock: clock(&plan, &roster, seed, i), up: true })
                 .collect(),
             processes: (0..roster.nodes()).map(|_| Process::new()).collect(),
-            triggers: Triggers::new(&script, roles.collect()),
+            moments: options.moments.then(|| Moments::new(roster.clone(), roles.clone())),
+            triggers: Triggers::new(&script, roles),
             watch,
             crew: options.crew.clone(),
             tuning: options.tuning,
@@ -330,6 +334,9 @@ impl World {
 
     /// Performs the steps of the plan that wait for this moment.
     fn moment(&mut self, moment: &Moment<'_>) {
+        if let Some(moments) = &mut self.moments {
+            moments.note(self.agenda.now(), moment);
+        }
         for due in self.triggers.due(self.agenda.now().0, moment) {
             match due.delay {
                 0 => self.perform(due.step),
@@ -354,6 +361,7 @@ impl World {
             steps_happened: self.triggers.happened().to_vec(),
             checkpoints: watched.digest.into_checkpoints(),
             trace: watched.trace,
+            moments: self.moments.map(Moments::seen).unwrap_or_default(),
             recorded: watched.recorded,
             findings,
             verdict: watched.verdict,
