@@ -102,6 +102,8 @@ impl Partner {
             r.shared.witness.set(n, WitnessSetting::Off);
             r.shared.suspended.set(n, false);
         });
+        // Told before the first answer that needs no mirror any more.
+        self.show(cx);
         if let RoleData::Principal(p) = &mut self.role {
             p.alone(cx.now);
         }
