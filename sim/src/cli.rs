@@ -5,8 +5,10 @@
 
 mod args;
 mod explore;
+mod fuzz;
 mod mutants;
 mod shrink;
+mod stopwatch;
 
 use crate::campaign::{self, Finished, Job, Jobs, Mode, Runner, Source};
 use crate::coverage::Required;
@@ -19,6 +21,7 @@ use crate::schema;
 pub use args::{Args, Command, RunArgs, Seeds};
 use clap::Parser;
 pub use explore::ExploreArgs;
+pub use fuzz::FuzzArgs;
 pub use mutants::MutantsArgs;
 pub use shrink::ShrinkArgs;
 use std::ffi::OsString;
@@ -130,6 +133,7 @@ fn dispatch(command: Command, runner: Runner<'_>, streams: &mut Streams<'_>) -> 
             }
             runs(&[source], None, &run, runner, streams)
         }
+        Command::Fuzz(args) => fuzz::command(&args, runner, streams),
         Command::Explore(args) => explore::explore(&args, streams),
         Command::Mutants(args) => mutants::mutants(&args, streams),
         Command::Shrink(args) => shrink::command(&args, &load(args.file())?, runner, streams),

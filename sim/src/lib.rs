@@ -21,6 +21,7 @@ pub mod explore;
 pub mod fault;
 pub mod felt;
 pub mod frames;
+pub mod fuzz;
 pub mod moments;
 #[cfg(feature = "planted-bugs")]
 pub mod mutants;
@@ -30,6 +31,7 @@ pub mod node;
 pub mod observe;
 pub mod oracle;
 pub mod plan;
+pub mod promise;
 pub mod read;
 pub mod report;
 pub mod rng;
