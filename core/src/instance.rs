@@ -12,7 +12,8 @@ use crate::session::channel::Cx;
 use crate::session::partner::{Partner, refuse};
 use crate::storage::{Copy, CopyImage, Device, RecoveryError};
 use crate::transport::{Transport, TransportEvent};
-use crate::types::{InstanceId, Instant, RoleSequence, SessionId};
+use crate::types::{InstanceId, Instant, RoleSequence, Safety, SessionId};
+use crate::view::Status;
 use crate::wire::Header;
 use crate::witness::Seat;
 use std::collections::BTreeMap;
@@ -249,7 +250,11 @@ impl Instance {
     /// What is on the disk cannot be used: said, never skipped. [P-11, FL-31]
     fn broken(&mut self, session: SessionId, number: u32, out: &mut Effects) {
         out.push(Effect::Notice(Notice::Message { session, number }));
-        if let Some(Place::Loading { early, .. }) = self.places.insert(session, Place::Broken) {
+        if let Some(Place::Loading { early, part, .. }) = self.places.insert(session, Place::Broken) {
+            if part == Part::Partner {
+                let status = Status::offline(RoleSequence(0), Safety::Full);
+                out.push(Effect::Notice(Notice::Status { session, status }));
+            }
             early.into_iter().for_each(|(peer, _, message)| self.say_broken(peer, session, &message, out));
         }
     }

@@ -256,9 +256,8 @@ impl Partner {
             p.close(cx, &self.common, None);
         }
         self.common.say_failed(cx);
-        // Its row in the views is NULL, as of any database that is not online. [OQ-27]
         let (n, safety) = (self.common.keeper.durable_n(), self.common.shared().safety.value);
-        self.tell(cx, Status { role: None, state: None, n, witness: None, safety, serving: false });
+        self.tell(cx, Status::offline(n, safety));
     }
 
     /// Something on a client connection.
