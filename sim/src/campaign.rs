@@ -129,11 +129,13 @@ pub fn campaign(
 pub fn one(run: Runner<'_>, source: &Source, seed: u64, mode: Mode) -> Finished {
     let name = &source.scenario.name;
     let options = Options { trace: mode.options.trace || mode.check_determinism, ..mode.options };
-    let guarded = || {
-        let plan = plan::resolve(&source.scenario, seed);
-        run(&plan, &options)
+    let with = |options: Options| {
+        guard(|| {
+            let plan = plan::resolve(&source.scenario, seed);
+            run(&plan, &options)
+        })
     };
-    let mut outcome = match guard(guarded) {
+    let mut outcome = match with(options) {
         Ok(outcome) => outcome,
         Err(message) => {
             let mut report = RunReport::empty(name, &source.file, seed);
@@ -143,10 +145,13 @@ pub fn one(run: Runner<'_>, source: &Source, seed: u64, mode: Mode) -> Finished 
     };
     let mut report = RunReport::of(name, &source.file, seed, &outcome);
     if mode.check_determinism {
-        let again = std::thread::scope(|s| s.spawn(|| guard(guarded)).join());
-        match again.unwrap_or_else(|payload| Err(message_of(&*payload))) {
+        let apart = |options: Options| {
+            let again = std::thread::scope(|s| s.spawn(|| with(options)).join());
+            again.unwrap_or_else(|payload| Err(message_of(&*payload)))
+        };
+        match apart(options) {
             Ok(second) => {
-                if let Some(difference) = difference(&outcome, &second) {
+                if let Some(difference) = difference(&outcome, &second, options, &apart) {
                     report.fail("determinism", difference);
                 }
             }
@@ -157,26 +162,41 @@ pub fn one(run: Runner<'_>, source: &Source, seed: u64, mode: Mode) -> Finished 
     Finished { report, trace }
 }
 
-/// The first event in which two runs of one plan differ.
-fn difference(first: &Outcome, second: &Outcome) -> Option<String> {
-    let lines = first.trace.len().max(second.trace.len());
-    let line = |o: &Outcome, i: usize| o.trace.get(i).cloned().unwrap_or_else(|| "the end".into());
-    if let Some(i) = (0..lines).find(|&i| first.trace.get(i) != second.trace.get(i)) {
-        let (a, b) = (line(first, i), line(second, i));
-        return Some(format!("two runs differ first at event {i}:\n    first  {a}\n    second {b}"));
+/// The first event in which two runs of one plan differ. Traces tell what passes between processes; where these agree
+/// and states do not, the plan is run twice `again`, with every event and state on record from where they last agreed.
+fn difference(
+    first: &Outcome,
+    second: &Outcome,
+    options: Options,
+    again: &dyn Fn(Options) -> Result<Outcome, String>,
+) -> Option<String> {
+    if let Some(difference) = first_difference(&first.trace, &second.trace) {
+        return Some(format!("two runs differ first at {difference}"));
     }
     if first.digest == second.digest && first.events == second.events {
         return None;
     }
-    let agreed = first.checkpoints.iter().zip(&second.checkpoints).take_while(|(a, b)| a == b).last();
+    let pairs = first.checkpoints.iter().zip(&second.checkpoints);
+    let agreed = pairs.take_while(|(a, b)| a == b).last().map_or(0, |((events, _), _)| *events);
+    let next = first.checkpoints.iter().map(|(events, _)| *events).find(|events| *events > agreed);
+    let window = Options { record: Some((agreed, next.unwrap_or(u64::MAX))), trace: false, ..options };
+    let place = match (again(window), again(window)) {
+        (Ok(a), Ok(b)) => first_difference(&a.recorded, &b.recorded),
+        (Err(_), _) | (_, Err(_)) => None,
+    };
+    let place =
+        place.map_or(String::new(), |difference| format!("; two more runs differ first at {difference}"));
     Some(format!(
-        "traces are equal, but digests are {:016x} and {:016x} after {} and {} events; they last agreed after {}",
-        first.digest,
-        second.digest,
-        first.events,
-        second.events,
-        agreed.map_or(0, |((events, _), _)| *events)
+        "traces are equal, but digests are {:016x} and {:016x} after {} and {} events; they last agreed after {agreed}{place}",
+        first.digest, second.digest, first.events, second.events,
     ))
+}
+
+/// Where two lists part, with both lines.
+fn first_difference(first: &[String], second: &[String]) -> Option<String> {
+    let line = |lines: &[String], i: usize| lines.get(i).cloned().unwrap_or_else(|| "the end".into());
+    let i = (0..first.len().max(second.len())).find(|&i| first.get(i) != second.get(i))?;
+    Some(format!("event {i}:\n    first  {}\n    second {}", line(first, i), line(second, i)))
 }
 
 thread_local! {
@@ -185,7 +205,7 @@ thread_local! {
 }
 
 /// Runs `f`; a panic becomes its message with the place in the source.
-fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guard<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     MESSAGE.set(None);
     GUARDED.set(true);
     let result = catch_unwind(AssertUnwindSafe(f));
@@ -200,7 +220,7 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
 }
 
 /// Panics inside a guarded run are kept for the report, not printed in between.
-fn silence_panics() {
+pub(crate) fn silence_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();

@@ -5,17 +5,20 @@
 
 mod args;
 mod explore;
+mod shrink;
 
 use crate::campaign::{self, Finished, Job, Jobs, Mode, Runner, Source};
-use crate::coverage::Coverage;
+use crate::coverage::Required;
 use crate::plan;
 use crate::read::{self, ReadError};
 use crate::report::{RunReport, Summary, Verdict};
+use crate::runner::Options;
 use crate::scenario::Scenario;
 use crate::schema;
 pub use args::{Args, Command, RunArgs, Seeds};
 use clap::Parser;
 pub use explore::ExploreArgs;
+pub use shrink::ShrinkArgs;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -126,6 +129,7 @@ fn dispatch(command: Command, runner: Runner<'_>, streams: &mut Streams<'_>) -> 
             runs(&[source], None, &run, runner, streams)
         }
         Command::Explore(args) => explore::explore(&args, streams),
+        Command::Shrink(args) => shrink::command(&args, &load(args.file())?, runner, streams),
         Command::List { files, json } => list(&files, json, streams),
         Command::Check { files } => check(&files, streams),
         Command::Schema => {
@@ -242,9 +246,14 @@ fn runs(
     let bar = progress_bar(streams.progress && schedule.total > 1, schedule.total as u64);
     let mut summary = Summary::default();
     let mut trouble = None;
+    let mut firsts: Vec<FirstFailure> = Vec::new();
     campaign::campaign(runner, sources, &jobs, mode, args.threads(), |mut finished| {
-        let source = &sources[schedule.job(summary.runs as usize).source];
+        let index = schedule.job(summary.runs as usize).source;
+        let source = &sources[index];
         if finished.report.verdict == Verdict::Failed {
+            if args.shrink {
+                note_first(&mut firsts, index, &finished.report);
+            }
             finished.report.reproduce = Some(reproduce(source, finished.report.seed, args));
         }
         summary.add(&finished.report);
@@ -256,8 +265,28 @@ fn runs(
     if let Some(trouble) = trouble {
         return Err(trouble);
     }
+    for first in &firsts {
+        let source = &sources[first.source];
+        let plan = plan::resolve(&source.scenario, first.seed);
+        let job = shrink::Job {
+            plan: &plan,
+            signature: &first.signature,
+            failing: &first.failing,
+            file: &source.file,
+            out: None,
+            folder: args.save_plan.as_deref(),
+        };
+        let mode = Mode { options: Options { trace: false, ..args.options() }, ..Mode::default() };
+        match shrink::shrink_one(&job, shrink::Limits::default(), args, mode, runner, streams) {
+            // The runs are told all the same, and the next failure may be shrunk.
+            Err(e @ (CliError::Usage(_) | CliError::Write { .. })) => {
+                writeln!(streams.err, "not shrunk: {}: {e}", first.signature)?;
+            }
+            shrunk => shrunk?,
+        }
+    }
     if let Some(required) = required {
-        summary.missing = summary.coverage.missing(&required);
+        summary.missing = summary.missing_of(&required);
     }
     if args.json {
         writeln!(streams.out, "{}", json(&summary))?;
@@ -267,8 +296,27 @@ fn runs(
     Ok(if summary.failed == 0 && summary.missing.is_empty() { HELD } else { FAILED })
 }
 
+/// The first run that failed in some way.
+struct FirstFailure {
+    source: usize,
+    seed: u64,
+    signature: String,
+    failing: Vec<String>,
+}
+
+/// Notes what fails in this run and has not failed in an earlier one.
+fn note_first(firsts: &mut Vec<FirstFailure>, source: usize, report: &RunReport) {
+    let failing = report.signatures();
+    for signature in &failing {
+        if !firsts.iter().any(|first| first.signature == *signature) {
+            let (signature, failing) = (signature.clone(), failing.clone());
+            firsts.push(FirstFailure { source, seed: report.seed, signature, failing });
+        }
+    }
+}
+
 /// The least counts that a file asks for.
-fn required(file: &Path) -> Result<Coverage, CliError> {
+fn required(file: &Path) -> Result<Required, CliError> {
     let text = std::fs::read_to_string(file).map_err(|e| e.to_string());
     let counts = text.and_then(|text| serde_json::from_str(&text).map_err(|e| e.to_string()));
     counts.map_err(|why| CliError::Usage(format!("{}: {why}", file.display())))

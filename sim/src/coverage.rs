@@ -1,23 +1,30 @@
-//! What a run has seen: statements and how they ended, transitions by their rule, numbered events, role switches of
-//! the owner's making. Bookkeeping for people and gates, not judgement: it believes what instances tell, and the oracle
-//! judges that.
+//! What a run has seen: statements and how they ended, transitions by their rule, numbered events, role switches; which
+//! faults were in force together, at which steps of the protocol somebody died, and how deep the run got. Bookkeeping for
+//! people and gates, not judgement: it believes what instances tell, and the oracle judges that.
 //!
 //! Counts are flat maps from text to number, so that the counts of many runs add up.
 
+mod depth;
+mod overlap;
+mod required;
+mod switches;
+mod text;
+
+use crate::felt::Felt;
 use crate::observe::Fact;
-use dbm_core::control::{self, PartnerOption, Statement, WitnessOption};
-use dbm_core::io::{Input, Notice};
-use dbm_core::types::MirroringState::{
-    Disconnected, PendingFailover, Suspended, Synchronized, Synchronizing,
-};
-use dbm_core::types::Role::{Mirror, Principal};
-use dbm_core::types::{InstanceId, MirroringState, Role, RoleSequence, Safety};
+use crate::scenario::Scenario;
+use crate::time::Time;
+use dbm_core::types::InstanceId;
+pub use required::Required;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
+use std::collections::BTreeMap;
 
 /// Counts by name.
 pub type Counts = BTreeMap<String, u64>;
+
+fn count(counts: &mut Counts, name: impl Into<String>) {
+    *counts.entry(name.into()).or_default() += 1;
+}
 
 /// What was seen, and how often. The order of fields is part of the format of reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,22 +38,56 @@ pub struct Coverage {
     pub events: Counts,
     /// Role switches and what came of them, "manual failover completed".
     pub outcomes: Counts,
+    /// Classes of faults of which one was installed while another was in force, "crash + cut", and both were felt in the
+    /// run; "cut + cut" for two of a class in different places.
+    pub overlaps: Counts,
+    /// Named steps of the protocol that were reached.
+    pub steps: Counts,
+    /// Deaths of a process, by the step that it had reached within the last 50 ms.
+    pub crashes: Counts,
+    /// Deaths in the middle of a list of effects, whose rest was lost, by the step that the process had reached last.
+    pub cuts: Counts,
+    /// How deep runs got, "log wrapped".
+    pub depth: Counts,
 }
 
+/// Names of the parts of [`Coverage`], in order.
+const PARTS: [&str; 9] =
+    ["statements", "transitions", "events", "outcomes", "overlaps", "steps", "crashes", "cuts", "depth"];
+
 impl Coverage {
-    fn parts(&self) -> [(&'static str, &Counts); 4] {
+    fn parts(&self) -> [(&'static str, &Counts); PARTS.len()] {
+        let counts = [
+            &self.statements,
+            &self.transitions,
+            &self.events,
+            &self.outcomes,
+            &self.overlaps,
+            &self.steps,
+            &self.crashes,
+            &self.cuts,
+            &self.depth,
+        ];
+        std::array::from_fn(|i| (PARTS[i], counts[i]))
+    }
+
+    fn parts_mut(&mut self) -> [&mut Counts; PARTS.len()] {
         [
-            ("statements", &self.statements),
-            ("transitions", &self.transitions),
-            ("events", &self.events),
-            ("outcomes", &self.outcomes),
+            &mut self.statements,
+            &mut self.transitions,
+            &mut self.events,
+            &mut self.outcomes,
+            &mut self.overlaps,
+            &mut self.steps,
+            &mut self.crashes,
+            &mut self.cuts,
+            &mut self.depth,
         ]
     }
 
     /// Adds the counts of another run.
     pub fn add(&mut self, other: &Coverage) {
-        let mine = [&mut self.statements, &mut self.transitions, &mut self.events, &mut self.outcomes];
-        for (mine, (_, other)) in mine.into_iter().zip(other.parts()) {
+        for (mine, (_, other)) in self.parts_mut().into_iter().zip(other.parts()) {
             for (name, count) in other {
                 *mine.entry(name.clone()).or_default() += count;
             }
@@ -56,375 +97,44 @@ impl Coverage {
     /// What of `wanted` was seen less often than that, as "transitions TR-9: 0 of 20". A wanted name stands for every
     /// name that begins with its words: "FAILOVER refused" for each error number.
     pub fn missing(&self, wanted: &Coverage) -> Vec<String> {
-        let mut missing = Vec::new();
-        for ((part, have), (_, want)) in self.parts().into_iter().zip(wanted.parts()) {
-            for (name, least) in want {
-                let covers = |seen: &str| {
-                    seen.strip_prefix(name.as_str())
-                        .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-                };
-                let count: u64 = have.iter().filter(|(seen, _)| covers(seen)).map(|(_, n)| n).sum();
-                if count < *least {
-                    missing.push(format!("{part} {name}: {count} of {least}"));
-                }
-            }
-        }
-        missing
+        let parts = self.parts().into_iter().zip(wanted.parts());
+        parts.flat_map(|((part, have), (_, want))| required::missing(part, have, want)).collect()
     }
-
-    /// For people: nothing when no statement was given, else a few lines.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        if self.statements.is_empty() {
-            return text;
-        }
-        // Writing into a String cannot fail.
-        let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (name, count) in &self.statements {
-            let place =
-                [" accepted", " refused ", " unanswered"].iter().filter_map(|end| name.find(end)).min();
-            let (kind, end) = name.split_at(place.unwrap_or(name.len()));
-            kinds.entry(kind).or_default().push(format!("{} {count}", end.trim().replace("refused ", "E")));
-        }
-        for (kind, ends) in kinds {
-            let _ = writeln!(text, "  {kind}: {}", ends.join(", "));
-        }
-        let mut rules: BTreeMap<(u32, &str), u64> = BTreeMap::new();
-        for (name, count) in self.transitions.iter().filter(|(name, _)| !name.starts_with("start")) {
-            let rule = name.split(' ').next().unwrap_or_default();
-            let number = rule.trim_start_matches("TR-").parse().unwrap_or(u32::MAX);
-            *rules.entry((number, rule)).or_default() += count;
-        }
-        let line = |items: Vec<String>| items.join(", ");
-        let rules = rules.into_iter().map(|((_, rule), n)| format!("{rule} {n}")).collect();
-        let _ = writeln!(text, "  transitions: {}", line(rules));
-        let number = |name: &str| name.trim_start_matches("EV-").parse::<u32>().unwrap_or(u32::MAX);
-        let mut events: Vec<(&String, &u64)> = self.events.iter().collect();
-        events.sort_by_key(|(name, _)| number(name));
-        let events = events.into_iter().map(|(name, n)| format!("{name} {n}")).collect();
-        let _ = writeln!(text, "  events: {}", line(events));
-        let outcomes = self.outcomes.iter().map(|(name, n)| format!("{name} {n}")).collect();
-        let _ = writeln!(text, "  outcomes: {}", line(outcomes));
-        text
-    }
-}
-
-type Shown = (Role, MirroringState);
-
-/// Why a mirror takes the principal role, as far as it was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Cause {
-    /// Neither of the others: a durable record names it.
-    #[default]
-    Record,
-    /// The witness granted its claim.
-    Claim,
-    /// The owner forced it.
-    Force,
-}
-
-/// The rule of a transition, by its shape and, for role switches, its cause. [docs/spec/states.md section 4]
-fn rule(from: Shown, to: Shown, cause: Cause) -> &'static str {
-    match (from, to) {
-        ((Mirror, _), (Principal, _)) if cause == Cause::Force => "TR-20",
-        ((Mirror, _), (Principal, _)) if cause == Cause::Claim => "TR-19",
-        ((Mirror, Synchronized), (Principal, Synchronizing)) => "TR-15",
-        ((Mirror, _), (Principal, _)) => "TR-25",
-        ((Principal, PendingFailover), (Mirror, _)) => "TR-13",
-        ((Principal, _), (Mirror, Suspended)) => "TR-22",
-        ((Principal, _), (Mirror, _)) => "TR-21",
-        ((_, Synchronizing), (_, Synchronized)) => "TR-3",
-        ((_, Synchronized), (_, Synchronizing)) => "TR-4",
-        ((_, Synchronizing | Synchronized), (_, Suspended)) => "TR-5",
-        ((_, Suspended), (_, Synchronizing)) => "TR-9",
-        ((_, Synchronized), (_, PendingFailover)) => "TR-12",
-        ((_, PendingFailover), (_, Synchronized | Disconnected)) => "TR-14",
-        ((_, Disconnected), (_, Synchronizing)) => "TR-17",
-        ((_, Disconnected), (_, Suspended)) => "TR-18",
-        ((_, Suspended | Synchronizing | Synchronized), (_, Disconnected)) => "TR-16",
-        _ => "none",
-    }
-}
-
-fn shown(s: Shown) -> String {
-    let role = match s.0 {
-        Principal => 'P',
-        Mirror => 'M',
-    };
-    let state = match s.1 {
-        Suspended => "SUSPENDED",
-        Disconnected => "DISCONNECTED",
-        Synchronizing => "SYNCHRONIZING",
-        PendingFailover => "PENDING_FAILOVER",
-        Synchronized => "SYNCHRONIZED",
-    };
-    format!("{role}:{state}")
-}
-
-/// The kind of a statement, as the counts name it.
-fn kind(sql: &str) -> &'static str {
-    let Ok(statement) = control::parse(sql) else { return "syntax" };
-    match statement {
-        Statement::SetPartner { option, .. } => match option {
-            PartnerOption::Address(_) => "PARTNER =",
-            PartnerOption::Failover => "FAILOVER",
-            PartnerOption::ForceServiceAllowDataLoss => "FORCE_SERVICE_ALLOW_DATA_LOSS",
-            PartnerOption::Off => "PARTNER OFF",
-            PartnerOption::Resume => "RESUME",
-            PartnerOption::Safety(Safety::Full) => "SAFETY FULL",
-            PartnerOption::Safety(Safety::Off) => "SAFETY OFF",
-            PartnerOption::Suspend => "SUSPEND",
-            PartnerOption::Timeout(_) => "TIMEOUT",
-        },
-        Statement::Recover { .. } => "RESTORE",
-        Statement::SetWitness { option, .. } => match option {
-            WitnessOption::Address(_) => "WITNESS =",
-            WitnessOption::Off => "WITNESS OFF",
-        },
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct OfInstance {
-    shown: Option<Shown>,
-    cause: Cause,
-    /// It showed SUSPENDED when its process ended.
-    died_suspended: bool,
-    /// Its copy is on a dead fork, and RESUME has been accepted since.
-    resumed: bool,
-    /// Mirroring was removed in this life.
-    removed: bool,
-    /// Statements under way.
-    open: BTreeMap<&'static str, u64>,
 }
 
 /// Watches one run.
 #[derive(Clone, Debug, Default)]
 pub struct Watcher {
-    seen: Coverage,
-    of: BTreeMap<InstanceId, OfInstance>,
-    /// Role sequences that were handed over.
-    handed: BTreeSet<RoleSequence>,
-    /// Service was forced and the other copy not undone since.
-    forced: bool,
+    switches: switches::Switches,
+    overlaps: overlap::Overlaps,
+    depth: depth::Depth,
 }
 
 impl Watcher {
-    fn count(counts: &mut Counts, name: impl Into<String>) {
-        *counts.entry(name.into()).or_default() += 1;
-    }
-
     /// Takes note of one fact.
-    pub fn fact(&mut self, fact: &Fact<'_>) {
-        match *fact {
-            Fact::Handling { instance, input: Input::Statement { sql, .. } } => {
-                let kind = kind(sql);
-                let of = self.of.entry(instance).or_default();
-                *of.open.entry(kind).or_default() += 1;
-                if kind == "FORCE_SERVICE_ALLOW_DATA_LOSS" {
-                    of.cause = Cause::Force;
-                }
-            }
-            Fact::StatementDone { instance, sql, result } => {
-                let kind = kind(sql);
-                let of = self.of.entry(instance).or_default();
-                if let Some(open) = of.open.get_mut(kind) {
-                    *open = open.saturating_sub(1);
-                }
-                let end = match result {
-                    Ok(()) => "accepted".to_owned(),
-                    Err(error) => format!("refused {}", error.number),
-                };
-                Watcher::count(&mut self.seen.statements, format!("{kind} {end}"));
-                match (kind, result) {
-                    ("FORCE_SERVICE_ALLOW_DATA_LOSS", Err(_)) if of.cause == Cause::Force => {
-                        of.cause = Cause::Record;
-                    }
-                    ("RESUME", Ok(())) => self.of.values_mut().for_each(|of| of.resumed = true),
-                    _ => {}
-                }
-            }
-            Fact::Told { instance, notice } => self.told(instance, notice),
-            Fact::Died { instance } | Fact::Panicked { instance, .. } => {
-                let of = self.of.entry(instance).or_default();
-                for (kind, open) in std::mem::take(&mut of.open) {
-                    if open > 0 {
-                        *self.seen.statements.entry(format!("{kind} unanswered")).or_default() += open;
-                    }
-                }
-                let died_suspended = of.shown.is_some_and(|(_, state)| state == Suspended);
-                *of = OfInstance { died_suspended, ..OfInstance::default() };
-            }
-            Fact::Handling { .. }
-            | Fact::Started { .. }
-            | Fact::Paused { .. }
-            | Fact::Sent { .. }
-            | Fact::Delivered { .. }
-            | Fact::LinkUp { .. }
-            | Fact::LinkDown { .. }
-            | Fact::DiskIssued { .. }
-            | Fact::Durable { .. }
-            | Fact::Preloaded { .. }
-            | Fact::Replied { .. }
-            | Fact::Called { .. }
-            | Fact::TxnBegun { .. }
-            | Fact::Answered { .. }
-            | Fact::ClientLost { .. }
-            | Fact::Status { .. }
-            | Fact::Logged { .. }
-            | Fact::Acted { .. } => {}
-        }
+    pub fn fact(&mut self, plan: &Scenario, at: Time, fact: &Fact<'_>) {
+        self.switches.fact(fact);
+        self.overlaps.fact(plan, at, fact);
+        self.depth.fact(at, fact);
     }
 
-    fn told(&mut self, instance: InstanceId, notice: &Notice) {
-        match *notice {
-            Notice::State { from, to, n, .. } => self.transition(instance, from, to, n),
-            Notice::Removed { from, .. } => {
-                let of = self.of.entry(instance).or_default();
-                (of.shown, of.removed) = (None, true);
-                if let Some(from) = from {
-                    Watcher::count(&mut self.seen.transitions, format!("TR-23 {} > none", shown(from)));
-                }
-            }
-            Notice::Event { number, .. } => Watcher::count(&mut self.seen.events, format!("EV-{number}")),
-            Notice::Step { name: "claim.granted", .. } => {
-                self.of.entry(instance).or_default().cause = Cause::Claim;
-            }
-            Notice::Step { name: "force.granted", .. } => {
-                self.of.entry(instance).or_default().cause = Cause::Force;
-            }
-            Notice::Step { name: "undo.done", .. } => {
-                let resumed = self.of.get(&instance).is_some_and(|of| of.resumed);
-                if self.forced && resumed {
-                    self.forced = false;
-                    Watcher::count(&mut self.seen.outcomes, "resume with undo");
-                }
-            }
-            Notice::Status { .. } | Notice::Message { .. } | Notice::Serving { .. } | Notice::Step { .. } => {
-            }
-        }
+    /// An instance that has just died lost the rest of a list of effects.
+    pub fn cut_short(&mut self, instance: InstanceId) {
+        self.depth.cut_short(instance);
     }
 
-    fn transition(&mut self, instance: InstanceId, from: Option<Shown>, to: Shown, n: RoleSequence) {
-        let of = self.of.entry(instance).or_default();
-        of.shown = Some(to);
-        let Some(from) = from else {
-            let how = if std::mem::take(&mut of.removed) { "TR-1 none >" } else { "start" };
-            Watcher::count(&mut self.seen.transitions, format!("{how} {}", shown(to)));
-            return;
-        };
-        let rule = rule(from, to, of.cause);
-        Watcher::count(&mut self.seen.transitions, format!("{rule} {} > {}", shown(from), shown(to)));
-        if to.1 != Disconnected && std::mem::take(&mut of.died_suspended) && to.1 == Suspended {
-            Watcher::count(&mut self.seen.transitions, "TR-11 restart");
-        }
-        match rule {
-            "TR-12" => Watcher::count(&mut self.seen.outcomes, "manual failover begun"),
-            "TR-13" => {
-                self.handed.insert(n);
-            }
-            "TR-14" => Watcher::count(&mut self.seen.outcomes, "manual failover abandoned"),
-            "TR-19" => Watcher::count(&mut self.seen.outcomes, "automatic failover"),
-            "TR-20" => {
-                self.forced = true;
-                self.of.values_mut().for_each(|of| of.resumed = false);
-                Watcher::count(&mut self.seen.outcomes, "forced service");
-            }
-            _ => {}
-        }
-        let switched = from.0 != to.0;
-        if switched && to.0 == Principal {
-            if self.handed.remove(&n) {
-                Watcher::count(&mut self.seen.outcomes, "manual failover completed");
-            }
-            if let Some(of) = self.of.get_mut(&instance) {
-                of.cause = Cause::Record;
-            }
-        }
-    }
-
-    /// The end of the run.
-    pub fn finish(mut self) -> Coverage {
-        for of in std::mem::take(&mut self.of).into_values() {
-            for (kind, open) in of.open.into_iter().filter(|(_, open)| *open > 0) {
-                *self.seen.statements.entry(format!("{kind} unanswered")).or_default() += open;
-            }
-        }
-        self.seen
+    /// The end of the run, with what was felt of the faults.
+    pub fn finish(self, felt: &Felt) -> Coverage {
+        let mut seen = self.switches.finish();
+        seen.overlaps = self.overlaps.finish(felt);
+        self.depth.finish(&mut seen);
+        seen
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dbm_core::io::SqlError;
-    use dbm_core::types::SessionId;
-
-    const A: InstanceId = InstanceId(0);
-    const B: InstanceId = InstanceId(1);
-
-    fn tell(watcher: &mut Watcher, instance: InstanceId, steps: &[Shown], n: u32) {
-        let mut from = watcher.of.get(&instance).and_then(|of| of.shown);
-        for &to in steps {
-            let notice = Notice::State { session: SessionId(0), from, to, n: RoleSequence(n) };
-            watcher.fact(&Fact::Told { instance, notice: &notice });
-            from = Some(to);
-        }
-    }
-
-    fn ask(watcher: &mut Watcher, instance: InstanceId, what: &str, result: Option<Result<(), u32>>) {
-        let sql = format!("ALTER DATABASE sales SET PARTNER {what}");
-        let input = Input::Statement { request: 1, sql: sql.clone() };
-        watcher.fact(&Fact::Handling { instance, input: &input });
-        if let Some(result) = result {
-            let result = result.map_err(|number| SqlError { number, severity: 16, position: None });
-            watcher.fact(&Fact::StatementDone { instance, sql: &sql, result: &result });
-        }
-    }
-
-    #[test]
-    fn a_manual_failover_is_told_with_its_statements_and_transitions() {
-        let mut w = Watcher::default();
-        tell(&mut w, A, &[(Principal, Synchronized)], 1);
-        tell(&mut w, B, &[(Mirror, Synchronized)], 1);
-        ask(&mut w, B, "FAILOVER", Some(Err(1470)));
-        ask(&mut w, A, "FAILOVER", Some(Ok(())));
-        tell(&mut w, A, &[(Principal, PendingFailover), (Mirror, Synchronizing)], 2);
-        tell(&mut w, B, &[(Principal, Synchronizing), (Principal, Synchronized)], 2);
-        ask(&mut w, B, "SUSPEND", None);
-        let seen = w.finish();
-        let names = |counts: &Counts| counts.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(
-            names(&seen.statements),
-            ["FAILOVER accepted", "FAILOVER refused 1470", "SUSPEND unanswered"]
-        );
-        assert_eq!(names(&seen.outcomes), ["manual failover begun", "manual failover completed"]);
-        for transition in ["TR-12", "TR-13", "TR-15", "TR-3", "start"] {
-            assert!(
-                seen.transitions.keys().any(|k| k.starts_with(&format!("{transition} "))),
-                "{transition}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_cause_of_a_role_switch_decides_its_rule() {
-        for (how, rule) in [("force", "TR-20"), ("claim", "TR-19"), ("refused", "TR-25"), ("", "TR-25")] {
-            let mut w = Watcher::default();
-            tell(&mut w, B, &[(Mirror, Disconnected)], 1);
-            match how {
-                "force" => ask(&mut w, B, "FORCE_SERVICE_ALLOW_DATA_LOSS", Some(Ok(()))),
-                "refused" => ask(&mut w, B, "FORCE_SERVICE_ALLOW_DATA_LOSS", Some(Err(1455))),
-                "claim" => {
-                    let notice = Notice::Step { session: SessionId(0), name: "claim.granted" };
-                    w.fact(&Fact::Told { instance: B, notice: &notice });
-                }
-                _ => {}
-            }
-            tell(&mut w, B, &[(Principal, Disconnected)], 2);
-            assert!(w.finish().transitions.contains_key(&format!("{rule} M:DISCONNECTED > P:DISCONNECTED")));
-        }
-    }
 
     #[test]
     fn what_is_missing_is_named_with_its_count() {
@@ -444,5 +154,22 @@ mod tests {
             ["statements FAILOVER accepted: 0 of 1", "transitions TR-1: 9 of 10"]
         );
         assert!(have.text().contains("FAILOVER: E1422 1, E1470 2"), "{}", have.text());
+    }
+
+    #[test]
+    fn counts_of_two_runs_add_up_in_every_part() {
+        let one = |name: &str| Counts::from([(name.to_owned(), 1)]);
+        let mut sum = Coverage::default();
+        for _ in 0..2 {
+            let mut run = Coverage::default();
+            run.parts_mut().into_iter().zip(PARTS).for_each(|(counts, part)| *counts = one(part));
+            sum.add(&run);
+        }
+        for (part, counts) in sum.parts() {
+            assert_eq!(counts, &Counts::from([(part.to_owned(), 2)]), "{part}");
+        }
+        let json = serde_json::to_value(&sum).expect("counts are JSON");
+        let fields = json.as_object().expect("a coverage is an object");
+        assert!(fields.len() == PARTS.len() && PARTS.iter().all(|part| fields.contains_key(*part)));
     }
 }

@@ -624,7 +624,9 @@ fn step_watch(step: &Step, by_name: &BTreeMap<&str, InstanceId>) -> StepWatch {
     } else {
         None
     };
-    let triggered = step.on.as_ref().map(|trigger| {
+    // With an end of its wait, a step need not happen.
+    let must = step.on.as_ref().filter(|_| step.until.is_none());
+    let triggered = must.map(|trigger| {
         let times = step.nth.map_or(String::new(), |n| format!(" number {n}"));
         format!("trigger{times} {}", serde_json::to_string(trigger).unwrap_or_default())
     });

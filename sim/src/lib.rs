@@ -21,6 +21,7 @@ pub mod explore;
 pub mod fault;
 pub mod felt;
 pub mod frames;
+pub mod moments;
 pub mod names;
 pub mod network;
 pub mod node;
@@ -34,6 +35,7 @@ pub mod runner;
 pub mod scenario;
 pub mod schema;
 pub mod script;
+pub mod shrink;
 #[cfg(test)]
 mod testing;
 pub mod time;

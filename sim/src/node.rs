@@ -88,6 +88,13 @@ impl Roster {
     pub fn instance_name(&self, instance: usize) -> &str {
         &self.names[instance]
     }
+    /// The name of a node: of its instance, or the client's as in traces.
+    pub fn node_name(&self, node: NodeIndex) -> String {
+        match self.client(node) {
+            Some(client) => format!("client{}", client.0),
+            None => self.instance_name(node.index()).to_owned(),
+        }
+    }
     /// The server network address of an instance: port 5022, and the next ones for others on the same host. [NA-1]
     pub fn address(&self, instance: usize) -> String {
         let host = self.host_of[instance];
@@ -110,6 +117,9 @@ impl Roster {
 
 /// A server process: what the world needs of [`Instance`], so that tests can put something smaller in its place.
 pub trait ServerProcess {
+    /// What the host's wall clock shows, in milliseconds since 1970; told before each input. The product has no use for
+    /// it [OQ-8]; a naive protocol of a test trusts it.
+    fn wall_clock(&mut self, _ms: i64) {}
     /// The only mutation; `now` is the host's monotonic clock.
     fn handle(&mut self, now: Instant, input: Input, out: &mut Effects);
     /// When to be called with `Timeout` at the latest.

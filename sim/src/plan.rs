@@ -6,8 +6,12 @@
 mod chaos;
 mod draw;
 mod owner;
+pub mod spans;
+pub mod swarm;
 
+pub use chaos::CLASSES as CHAOS_CLASSES;
 pub use owner::TAIL as OWNER_TAIL;
+pub use swarm::LONGEST as SWARM_LONGEST;
 
 use crate::scenario::{Scenario, Step};
 use crate::time::Time;
@@ -22,12 +26,16 @@ pub fn default_seed(scenario: &Scenario) -> u64 {
 pub fn is_plan(scenario: &Scenario) -> bool {
     scenario.seed.is_some()
         && scenario.chaos.is_none()
+        && scenario.swarm.is_none()
         && scenario.timeline.iter().all(|step| step.between.is_none())
 }
 
 /// The plan of `scenario` for `seed`; of a plan, itself with that seed. The scenario must have passed
 /// [`crate::validate::check`]; then so does the plan.
 pub fn resolve(scenario: &Scenario, seed: u64) -> Scenario {
+    if let Some(swarm) = &scenario.swarm {
+        return swarm::resolve(scenario, swarm, seed);
+    }
     let mut plan = scenario.clone();
     plan.seed = Some(seed);
     for (i, step) in plan.timeline.iter_mut().enumerate() {
@@ -45,7 +53,7 @@ pub fn resolve(scenario: &Scenario, seed: u64) -> Scenario {
 
 /// Steps in the order of their times; a step with a trigger stays behind the step it follows in the file. References
 /// between steps follow.
-fn in_order(steps: Vec<Step>) -> Vec<Step> {
+pub(crate) fn in_order(steps: Vec<Step>) -> Vec<Step> {
     let mut time = Time(0);
     let mut keyed: Vec<(Time, usize, Step)> = Vec::with_capacity(steps.len());
     for (i, step) in steps.into_iter().enumerate() {
@@ -95,7 +103,16 @@ mod tests {
     }
 
     fn step(action: Action) -> Step {
-        Step { at: None, between: None, on: None, nth: None, after_step: None, delay: None, action }
+        Step {
+            at: None,
+            between: None,
+            on: None,
+            nth: None,
+            after_step: None,
+            delay: None,
+            until: None,
+            action,
+        }
     }
 
     #[test]

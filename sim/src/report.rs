@@ -5,8 +5,9 @@ mod signature;
 
 pub use signature::signature;
 
-use crate::coverage::Coverage;
+use crate::coverage::{Coverage, Required};
 use crate::expect::Unmet;
+use crate::moments::Seen;
 use crate::time::Time;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -36,8 +37,12 @@ pub struct Outcome {
     pub end: Time,
     /// The trace, a line an event, if asked for.
     pub trace: Vec<String>,
+    /// The moments that a step could have waited for, if asked for.
+    pub moments: Vec<Seen>,
     /// (events so far, digest after them) on the way, to find where two runs part when their traces do not tell.
     pub checkpoints: Vec<(u64, u64)>,
+    /// Events and states of the window that was asked for, a line each.
+    pub recorded: Vec<String>,
     /// Broken invariants.
     pub violations: Vec<Violation>,
     /// Expectations and triggers that were not met.
@@ -356,6 +361,11 @@ impl Summary {
                 }
             }
         }
+    }
+
+    /// What of the required was seen less often than that.
+    pub fn missing_of(&self, required: &Required) -> Vec<String> {
+        required.missing(&self.coverage, &self.faults_felt, &self.premises)
     }
 
     /// For people; ends with the command of the first failure.

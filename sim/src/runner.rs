@@ -22,6 +22,10 @@ pub struct Options {
     pub driver: Driver,
     /// Keep the trace.
     pub trace: bool,
+    /// Keep the moments that a step could wait for.
+    pub moments: bool,
+    /// Keep the events from the first of these numbers up to the second, with the states after them, as text.
+    pub record: Option<(u64, u64)>,
     /// The planted bug.
     pub bug: Option<Bug>,
 }
@@ -52,6 +56,8 @@ pub fn run_options(plan: &Scenario, options: &Options) -> RunOptions {
     RunOptions {
         driver: options.driver,
         trace: options.trace,
+        moments: options.moments,
+        record: options.record.map(|(first, end)| first..end),
         bug: options.bug,
         preload: Arc::new(prepared(plan)),
         ..RunOptions::default()
@@ -60,9 +66,14 @@ pub fn run_options(plan: &Scenario, options: &Options) -> RunOptions {
 
 /// Runs `plan`, on a thread of its own.
 pub fn run(plan: &Scenario, options: &Options) -> Outcome {
+    run_with(plan, &run_options(plan, options))
+}
+
+/// Runs `plan` with these options, on a thread of its own. Tests put other processes in the place of the product.
+pub fn run_with(plan: &Scenario, options: &RunOptions) -> Outcome {
     let seed = plan.seed.expect("a plan has a seed");
-    let ran = driver::run_apart(plan, seed, &run_options(plan, options))
-        .expect("a plan that was validated names nothing unknown");
+    let ran =
+        driver::run_apart(plan, seed, options).expect("a plan that was validated names nothing unknown");
     let verdict = ran.verdict.unwrap_or_default();
     let broken = verdict.violations.iter().map(|v| Violation {
         invariant: v.invariant,
@@ -87,6 +98,8 @@ pub fn run(plan: &Scenario, options: &Options) -> Outcome {
         end: ran.virtual_time,
         trace: ran.trace.map(|t| t.lines().collect()).unwrap_or_default(),
         checkpoints: ran.checkpoints,
+        moments: ran.moments,
+        recorded: ran.recorded,
         violations: broken.chain(own).collect(),
         unmet: ran.unmet,
         premises,

@@ -53,6 +53,9 @@ pub struct Scenario {
     /// Random faults mixed in; a plan has none (they have become steps).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chaos: Option<Chaos>,
+    /// Everything drawn: session, topology, load and faults; a plan has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<Swarm>,
     /// What must be seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expect: Vec<Expectation>,
@@ -250,6 +253,9 @@ pub struct Step {
     /// a crash then loses the rest of the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Time>,
+    /// With `on`: occurrences after this time do not count, and the step need not happen at all. Absent: it must happen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
     /// What is done.
     #[serde(rename = "do")]
     pub action: Action,
@@ -563,6 +569,16 @@ impl Default for StatementWeights {
     }
 }
 
+/// A swarm: each seed draws its own session, topology, load, fault classes, rates and end. The scenario gives the names
+/// (principal, mirror, witness, and one instance more as a spare witness) and the longest duration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Swarm {
+    /// Fault classes that are left out of every plan. Nothing else of a seed's plan changes by that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<FaultClass>,
+}
+
 /// Classes of random faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -579,7 +595,7 @@ pub enum FaultClass {
     OneWay,
     /// Reset of open links.
     Reset,
-    /// Stalled or slow path.
+    /// Stalled path; of chaos, slow as well.
     Stall,
     /// Refusing filter together with a reset.
     Refuse,
@@ -587,4 +603,109 @@ pub enum FaultClass {
     Disk,
     /// Clock rate change, step, freeze.
     Clock,
+    /// Slow path: latency, jitter, narrow bandwidth, slow opening of links.
+    Slow,
+    /// Frames with a flipped byte.
+    Corrupt,
+    /// Slow process.
+    SlowCpu,
+    /// Process that dies again and again.
+    RestartLoop,
+    /// Disk operations that fail for a while.
+    DiskError,
+    /// Disk that fails for good.
+    DiskFail,
+    /// Full disk.
+    DiskFull,
+    /// Data at rest that changes: rot and misdirected writes of data pages.
+    Rot,
+    /// What no protocol stands: flushes that lie, rot of log and records, clocks beyond their bound.
+    Outside,
+}
+
+impl FaultClass {
+    /// Every class, in the order of the variants.
+    pub const ALL: [FaultClass; 19] = [
+        FaultClass::Crash,
+        FaultClass::Host,
+        FaultClass::Pause,
+        FaultClass::Cut,
+        FaultClass::OneWay,
+        FaultClass::Reset,
+        FaultClass::Stall,
+        FaultClass::Refuse,
+        FaultClass::Disk,
+        FaultClass::Clock,
+        FaultClass::Slow,
+        FaultClass::Corrupt,
+        FaultClass::SlowCpu,
+        FaultClass::RestartLoop,
+        FaultClass::DiskError,
+        FaultClass::DiskFail,
+        FaultClass::DiskFull,
+        FaultClass::Rot,
+        FaultClass::Outside,
+    ];
+
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            FaultClass::Crash => "crash",
+            FaultClass::Host => "host",
+            FaultClass::Pause => "pause",
+            FaultClass::Cut => "cut",
+            FaultClass::OneWay => "one_way",
+            FaultClass::Reset => "reset",
+            FaultClass::Stall => "stall",
+            FaultClass::Refuse => "refuse",
+            FaultClass::Disk => "disk",
+            FaultClass::Clock => "clock",
+            FaultClass::Slow => "slow",
+            FaultClass::Corrupt => "corrupt",
+            FaultClass::SlowCpu => "slow_cpu",
+            FaultClass::RestartLoop => "restart_loop",
+            FaultClass::DiskError => "disk_error",
+            FaultClass::DiskFail => "disk_fail",
+            FaultClass::DiskFull => "disk_full",
+            FaultClass::Rot => "rot",
+            FaultClass::Outside => "outside",
+        }
+    }
+
+    /// The class of a fault; `None` of a repair, a statement, and what stands for no fault.
+    pub fn of(action: &Action) -> Option<FaultClass> {
+        Some(match action {
+            Action::Crash(_) => FaultClass::Crash,
+            Action::HostDown(_) => FaultClass::Host,
+            Action::Pause(_) => FaultClass::Pause,
+            Action::Cut(path) if path.both => FaultClass::Cut,
+            Action::Cut(_) => FaultClass::OneWay,
+            Action::Stall(_) => FaultClass::Stall,
+            Action::Slow { .. } | Action::Throttle { .. } | Action::SlowStart { .. } => FaultClass::Slow,
+            Action::Corrupt { .. } => FaultClass::Corrupt,
+            Action::SlowCpu { .. } => FaultClass::SlowCpu,
+            Action::RestartLoop { .. } => FaultClass::RestartLoop,
+            Action::DiskError { .. } => FaultClass::DiskError,
+            Action::DiskFail(_) => FaultClass::DiskFail,
+            Action::DiskFull(_) => FaultClass::DiskFull,
+            Action::Misdirect { file, .. } | Action::Rot { file, .. } if file == "data" => FaultClass::Rot,
+            Action::Misdirect { .. } | Action::Rot { .. } | Action::DiskLie(_) => FaultClass::Outside,
+            Action::Refuse(_) => FaultClass::Refuse,
+            Action::Reset(_) => FaultClass::Reset,
+            Action::DiskStall(_) | Action::DiskSlow { .. } => FaultClass::Disk,
+            Action::ClockRate { .. }
+            | Action::ClockStep { .. }
+            | Action::ClockFreeze { frozen: true, .. } => FaultClass::Clock,
+            Action::Restart(_)
+            | Action::HostUp(_)
+            | Action::Unpause(_)
+            | Action::Heal(_)
+            | Action::DiskHeal(_)
+            | Action::FastCpu(_)
+            | Action::ClockFreeze { frozen: false, .. }
+            | Action::HealAll
+            | Action::Sql { .. }
+            | Action::Inject { .. } => return None,
+        })
+    }
 }

@@ -158,6 +158,8 @@ pub enum Cue {
         after: Option<usize>,
         /// So many microseconds later.
         delay: u64,
+        /// Occurrences count up to this true time.
+        until: Option<u64>,
     },
 }
 
@@ -276,6 +278,7 @@ impl Names<'_> {
                 nth: step.nth.unwrap_or(1).max(1),
                 after: step.after_step,
                 delay: step.delay.map_or(0, |delay| delay.0),
+                until: step.until.map(|until| until.0),
             }),
             _ => Err(PlanError::NoTime(index)),
         }
@@ -358,6 +361,25 @@ const FILE_NAMES: [(FileKind, &str); 5] = [
     (FileKind::Data, "data"),
     (FileKind::DoubleWrite, "double_write"),
 ];
+
+/// A role, as it is written in files.
+pub fn role_name(role: Role) -> RoleName {
+    match role {
+        Role::Principal => RoleName::Principal,
+        Role::Mirror => RoleName::Mirror,
+    }
+}
+
+/// A mirroring state, as it is written in files.
+pub fn state_name(state: MirroringState) -> StateName {
+    match state {
+        MirroringState::Suspended => StateName::Suspended,
+        MirroringState::Disconnected => StateName::Disconnected,
+        MirroringState::Synchronizing => StateName::Synchronizing,
+        MirroringState::PendingFailover => StateName::PendingFailover,
+        MirroringState::Synchronized => StateName::Synchronized,
+    }
+}
 
 /// The name of a file, in scenarios and traces.
 pub fn file_name(kind: FileKind) -> &'static str {

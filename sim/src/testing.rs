@@ -30,12 +30,30 @@ pub fn plan(seconds: u64, clients: u16) -> Scenario {
 
 /// A step at a time.
 pub fn at(time: Time, action: Action) -> Step {
-    Step { at: Some(time), between: None, on: None, nth: None, after_step: None, delay: None, action }
+    Step {
+        at: Some(time),
+        between: None,
+        on: None,
+        nth: None,
+        after_step: None,
+        delay: None,
+        until: None,
+        action,
+    }
 }
 
 /// A step at a moment.
 pub fn on(trigger: Trigger, action: Action) -> Step {
-    Step { at: None, between: None, on: Some(trigger), nth: None, after_step: None, delay: None, action }
+    Step {
+        at: None,
+        between: None,
+        on: Some(trigger),
+        nth: None,
+        after_step: None,
+        delay: None,
+        until: None,
+        action,
+    }
 }
 
 /// Both directions between two names.

@@ -60,6 +60,7 @@ struct Waiting {
     left: u32,
     after: Option<usize>,
     delay: u64,
+    until: Option<u64>,
 }
 
 /// Every step that waits for something in the run.
@@ -81,12 +82,13 @@ impl Triggers {
             .enumerate()
             .filter_map(|(step, s)| match &s.cue {
                 Cue::At(_) => None,
-                Cue::On { point, nth, after, delay } => Some(Waiting {
+                Cue::On { point, nth, after, delay, until } => Some(Waiting {
                     step: step as u32,
                     point: point.clone(),
                     left: *nth,
                     after: *after,
                     delay: *delay,
+                    until: *until,
                 }),
             })
             .collect();
@@ -114,16 +116,16 @@ impl Triggers {
         &self.happened
     }
 
-    /// Takes out the steps that are due at this moment.
+    /// Takes out the steps that are due at this moment; `now` is true time.
     #[inline]
-    pub fn due(&mut self, moment: &Moment<'_>) -> Vec<Due> {
+    pub fn due(&mut self, now: u64, moment: &Moment<'_>) -> Vec<Due> {
         if self.classes & class_of_moment(moment) == 0 {
             return Vec::new();
         }
-        self.search(moment)
+        self.search(now, moment)
     }
 
-    fn search(&mut self, moment: &Moment<'_>) -> Vec<Due> {
+    fn search(&mut self, now: u64, moment: &Moment<'_>) -> Vec<Due> {
         let before = match moment {
             Moment::Shows(instance, role, state) => {
                 self.shown[usize::from(*instance)].replace((*role, Some(*state)))
@@ -132,9 +134,13 @@ impl Triggers {
         };
         let mut due = Vec::new();
         let happened = &self.happened;
+        let waited = self.waiting.len();
         self.waiting.retain_mut(|w| {
             if !w.point.matches(moment, before) || w.after.is_some_and(|after| !happened[after]) {
                 return true;
+            }
+            if w.until.is_some_and(|until| now > until) {
+                return false;
             }
             w.left -= 1;
             if w.left == 0 {
@@ -142,7 +148,7 @@ impl Triggers {
             }
             w.left > 0
         });
-        if !due.is_empty() {
+        if self.waiting.len() < waited {
             self.classify();
         }
         due
@@ -207,13 +213,14 @@ mod tests {
     use crate::script::{Act, ScriptStep};
 
     const NONE: [u32; 0] = [];
+    const NOW: u64 = 7;
 
     fn on(point: Point, nth: u32, after: Option<usize>) -> ScriptStep {
-        ScriptStep { cue: Cue::On { point, nth, after, delay: 0 }, act: Act::HealAll }
+        ScriptStep { cue: Cue::On { point, nth, after, delay: 0, until: None }, act: Act::HealAll }
     }
 
     fn fires(triggers: &mut Triggers, moment: Moment<'_>) -> Vec<u32> {
-        triggers.due(&moment).into_iter().map(|due| due.step).collect()
+        triggers.due(NOW, &moment).into_iter().map(|due| due.step).collect()
     }
 
     #[test]
@@ -239,6 +246,20 @@ mod tests {
         triggers.performed(0);
         assert_eq!(fires(&mut triggers, Moment::Reached(0, "claim.sent")), NONE);
         assert_eq!(fires(&mut triggers, Moment::Reached(0, "claim.durable")), [1]);
+    }
+
+    #[test]
+    fn occurrences_after_the_end_of_the_wait_do_not_count() {
+        let step = |until| ScriptStep {
+            cue: Cue::On { point: Point::Started(1), nth: 2, after: None, delay: 0, until },
+            act: Act::HealAll,
+        };
+        for (until, fired) in [(Some(NOW), &[0][..]), (Some(NOW - 1), &[])] {
+            let mut triggers = Triggers::new(&Script(vec![step(until)]), vec![None; 2]);
+            assert_eq!(triggers.due(NOW - 1, &Moment::Started(1)), []);
+            assert_eq!(fires(&mut triggers, Moment::Started(1)), fired);
+            assert_eq!(fires(&mut triggers, Moment::Started(1)), NONE);
+        }
     }
 
     #[test]

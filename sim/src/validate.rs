@@ -4,7 +4,7 @@
 mod steps;
 
 use crate::names::{self, CLIENTS, EVENTS};
-use crate::plan::OWNER_TAIL;
+use crate::plan::{self, OWNER_TAIL};
 use crate::scenario::{Condition, Expectation, FORMAT, Range, Scenario, SessionDecl, Spread};
 use crate::time::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +59,7 @@ pub fn check(scenario: &Scenario) -> Vec<Problem> {
     c.workload();
     c.timeline();
     c.chaos();
+    c.swarm();
     c.expectations();
     c.problems
 }
@@ -278,6 +279,14 @@ impl Checker<'_> {
         } else if (chaos.until.0.saturating_sub(chaos.from.0)) / chaos.every.0 > STEPS_MAX as u64 / 4 {
             self.bad("chaos.every", format!("gives more than {} faults", STEPS_MAX / 4));
         }
+        for (i, class) in chaos.classes.iter().enumerate() {
+            if !plan::CHAOS_CLASSES.contains(class) {
+                let known: Vec<String> =
+                    plan::CHAOS_CLASSES.iter().map(|c| format!("`{}`", c.name())).collect();
+                let what = format!("`{}` is for a swarm; expected one of {}", class.name(), known.join(", "));
+                self.bad(format!("chaos.classes[{i}]"), what);
+            }
+        }
         let Some(statements) = &chaos.statements else { return };
         if statements.every < Time::millis(100) {
             let what = format!("{} is too short; expected at least 100ms", statements.every);
@@ -295,6 +304,36 @@ impl Checker<'_> {
                 "the owner needs {OWNER_TAIL} after `chaos.until`; expected `duration` of at least {needed}"
             );
             self.bad("chaos.statements", what);
+        }
+    }
+
+    /// Whatever a swarm draws has no place beside it.
+    fn swarm(&mut self) {
+        let s = self.scenario;
+        if s.swarm.is_none() {
+            return;
+        }
+        for (field, present) in [
+            ("workload", s.workload.is_some()),
+            ("clocks", !s.clocks.is_empty()),
+            ("timeline", !s.timeline.is_empty()),
+            ("chaos", s.chaos.is_some()),
+            ("expect", !s.expect.is_empty()),
+        ] {
+            if present {
+                self.bad(
+                    field,
+                    "stands beside `swarm`, which draws it for each seed; expected it to be absent",
+                );
+            }
+        }
+        if s.duration < plan::SWARM_LONGEST {
+            let what = format!(
+                "{} is shorter than the longest seed; expected at least {}",
+                s.duration,
+                plan::SWARM_LONGEST
+            );
+            self.bad("duration", what);
         }
     }
 

@@ -3,12 +3,14 @@
 use crate::coverage::{self, Coverage};
 use crate::digest::Digest;
 use crate::expect::{Expectations, Unmet};
+use crate::felt::Felt;
 use crate::node::Roster;
 use crate::observe::Fact;
 use crate::oracle::{Oracle, OracleSetup, Verdict};
 use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::trace::{Entry, Trace};
+use dbm_core::types::InstanceId;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,6 +34,7 @@ pub struct Watch {
     oracle: Option<Oracle>,
     expectations: Expectations,
     coverage: coverage::Watcher,
+    plan: Arc<Scenario>,
     roster: Arc<Roster>,
     window: Range<u64>,
     recorded: Vec<String>,
@@ -59,7 +62,7 @@ pub struct Watched {
 impl Watch {
     /// Watchers of a run, with a trace if `trace`, and with the events of `record` as text.
     pub fn new(
-        plan: &Scenario,
+        plan: Arc<Scenario>,
         roster: Arc<Roster>,
         trace: bool,
         record: Option<Range<u64>>,
@@ -68,9 +71,10 @@ impl Watch {
         Watch {
             digest: Digest::default(),
             trace: trace.then(|| Trace::new(roster.clone())),
-            oracle: judge.then(|| Oracle::new(OracleSetup::new(plan))),
-            expectations: Expectations::new(plan),
+            oracle: judge.then(|| Oracle::new(OracleSetup::new(&plan))),
+            expectations: Expectations::new(&plan),
             coverage: coverage::Watcher::default(),
+            plan,
             roster,
             window: record.unwrap_or(0..0),
             recorded: Vec::new(),
@@ -84,7 +88,7 @@ impl Watch {
             oracle.fact(at, fact);
         }
         self.expectations.fact(at, fact);
-        self.coverage.fact(fact);
+        self.coverage.fact(&self.plan, at, fact);
         if let Some(trace) = &mut self.trace {
             trace.fact(at, fact);
         }
@@ -115,8 +119,13 @@ impl Watch {
         }
     }
 
-    /// The end of the run.
-    pub fn finish(mut self, at: Time) -> Watched {
+    /// An instance that has just died lost the rest of a list of effects.
+    pub fn cut_short(&mut self, instance: InstanceId) {
+        self.coverage.cut_short(instance);
+    }
+
+    /// The end of the run, with what was felt of the faults.
+    pub fn finish(mut self, at: Time, felt: &Felt) -> Watched {
         let verdict = self.oracle.map(|oracle| oracle.finish(at));
         if let Some(verdict) = &verdict {
             self.expectations.lost_transactions(verdict.stats.lost);
@@ -128,7 +137,7 @@ impl Watch {
             recorded: self.recorded,
             verdict,
             unmet: self.expectations.finish(at),
-            coverage: self.coverage.finish(),
+            coverage: self.coverage.finish(felt),
             downtime,
         }
     }

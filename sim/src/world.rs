@@ -11,6 +11,7 @@
 mod acts;
 mod effects;
 mod event;
+mod pace;
 mod process;
 mod waiting;
 
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::disk::{Disk, Hardened};
 use crate::driver::{Outcome, RunOptions};
 use crate::felt::{Feeling, Felt};
+use crate::moments::Moments;
 use crate::network::{Cx, Network};
 use crate::node::{Crew, NodeIndex, Roster};
 use crate::observe::Fact;
@@ -34,29 +36,16 @@ use dbm_core::bugs::Bug;
 use dbm_core::config::Tuning;
 use dbm_core::io::Effect;
 use dbm_core::types::{InstanceId, Instant, Role, SessionId};
+use pace::Pace;
 use process::{Life, Process};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use event::NodeEvent;
+pub use pace::Budget;
 
 /// The one session of a scenario.
 pub const SESSION: SessionId = SessionId(1);
-
-/// Bounds that end a run in which time stands still or too much happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    /// Events at one moment of true time.
-    pub per_instant: u64,
-    /// Events of the run, for each begun second of its duration.
-    pub per_second: u64,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Budget { per_instant: 50_000, per_second: 200_000 }
-    }
-}
 
 /// What a driver has to do next.
 #[derive(Debug)]
@@ -105,6 +94,7 @@ pub struct World {
     hosts: Vec<Host>,
     processes: Vec<Process>,
     triggers: Triggers,
+    moments: Option<Moments>,
     watch: Watch,
     crew: Arc<dyn Crew>,
     tuning: Tuning,
@@ -115,9 +105,7 @@ pub struct World {
     acting: Option<NodeIndex>,
     statements: Vec<Statement>,
     stale: Option<Stale>,
-    budget: Budget,
-    events: u64,
-    instant: (Time, u64),
+    pace: Pace,
     findings: Vec<Finding>,
     over: bool,
     effects: Vec<Effect>,
@@ -132,13 +120,15 @@ impl World {
         let roster = Arc::new(Roster::new(&plan));
         let script = Arc::new(Script::new(&plan, seed, &roster)?);
         let stale = Stale::new(&plan, &script, &roster);
-        let watch = Watch::new(&plan, roster.clone(), options.trace, options.record.clone(), options.judge);
+        let watch =
+            Watch::new(plan.clone(), roster.clone(), options.trace, options.record.clone(), options.judge);
         let instances = roster.instances();
         let roles = plan.instances.iter().map(|decl| match &decl.name {
             name if *name == plan.session.principal => Some(Role::Principal),
             name if *name == plan.session.mirror => Some(Role::Mirror),
             _ => None,
         });
+        let roles: Vec<Option<Role>> = roles.collect();
         let mut world = World {
             seed,
             end: plan.duration,
@@ -150,7 +140,8 @@ impl World {
                 .map(|i| Host { clock: clock(&plan, &roster, seed, i), up: true })
                 .collect(),
             processes: (0..roster.nodes()).map(|_| Process::new()).collect(),
-            triggers: Triggers::new(&script, roles.collect()),
+            moments: options.moments.then(|| Moments::new(roster.clone(), roles.clone())),
+            triggers: Triggers::new(&script, roles),
             watch,
             crew: options.crew.clone(),
             tuning: options.tuning,
@@ -161,9 +152,7 @@ impl World {
             acting: None,
             statements: Vec::new(),
             stale,
-            budget: options.budget,
-            events: 0,
-            instant: (Time(0), 0),
+            pace: Pace::new(options.budget, roster.nodes()),
             findings: Vec::new(),
             over: false,
             effects: Vec::new(),
@@ -225,31 +214,26 @@ impl World {
                 self.over = true;
                 continue;
             };
-            self.spend();
+            if let Some(text) = self.pace.event(self.agenda.now(), self.end) {
+                self.livelock(text);
+            }
             let handed = match event {
                 Event::Drain { node } => self.drain(NodeIndex(node)).map(|event| (NodeIndex(node), event)),
                 event => self.happen(event).and_then(|(node, event)| self.hand_over(node, event)),
             };
             if let Some((node, event)) = handed {
+                if let Some(text) = self.pace.input(self.agenda.now(), node) {
+                    let who = self.roster.node_name(node);
+                    self.livelock(format!("{who} {text}"));
+                }
                 return Step::Actor(node, event);
             }
         }
     }
 
-    /// Counts an event against the budgets.
-    fn spend(&mut self) {
-        self.events += 1;
-        let now = self.now();
-        self.instant = if self.instant.0 == now { (now, self.instant.1 + 1) } else { (now, 1) };
-        let whole = self.budget.per_second * self.end.0.div_ceil(1_000_000).max(1);
-        let text = if self.instant.1 > self.budget.per_instant {
-            format!("more than {} events at one moment", self.budget.per_instant)
-        } else if self.events > whole {
-            format!("more than {whole} events in the run")
-        } else {
-            return;
-        };
-        self.findings.push(Finding { at: now, rule: "livelock", text });
+    /// Nobody gets anywhere: a finding, and the end of the run.
+    fn livelock(&mut self, text: String) {
+        self.findings.push(Finding { at: self.now(), rule: "livelock", text });
         self.over = true;
     }
 
@@ -350,7 +334,10 @@ impl World {
 
     /// Performs the steps of the plan that wait for this moment.
     fn moment(&mut self, moment: &Moment<'_>) {
-        for due in self.triggers.due(moment) {
+        if let Some(moments) = &mut self.moments {
+            moments.note(self.agenda.now(), moment);
+        }
+        for due in self.triggers.due(self.agenda.now().0, moment) {
             match due.delay {
                 0 => self.perform(due.step),
                 delay => self.agenda.enter(self.agenda.now().0 + delay, Event::Step { step: due.step }),
@@ -362,18 +349,19 @@ impl World {
     pub fn finish(mut self) -> Outcome {
         self.unanswered();
         let at = self.now();
-        let watched = self.watch.finish(at);
+        let watched = self.watch.finish(at, &self.felt);
         let findings = self.findings;
         let digest = watched.digest.value();
-        tracing::info!(events = self.events, digest, findings = findings.len(), "run ends");
+        tracing::info!(events = self.pace.events(), digest, findings = findings.len(), "run ends");
         Outcome {
             digest,
-            events: self.events,
+            events: self.pace.events(),
             virtual_time: at,
             faults_felt: self.felt.by_name(),
             steps_happened: self.triggers.happened().to_vec(),
             checkpoints: watched.digest.into_checkpoints(),
             trace: watched.trace,
+            moments: self.moments.map(Moments::seen).unwrap_or_default(),
             recorded: watched.recorded,
             findings,
             verdict: watched.verdict,

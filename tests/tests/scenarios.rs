@@ -56,7 +56,7 @@ fn seeds(scenario: &Scenario) -> Result<Vec<u64>, String> {
     }
     let usual = match scenario {
         s if s.duration >= Time::secs(3600) => SEEDS_OF_HOURS,
-        s if s.chaos.is_some() => SEEDS_OF_CHAOS,
+        s if s.chaos.is_some() || s.swarm.is_some() => SEEDS_OF_CHAOS,
         _ => SEEDS,
     };
     let count = number("DBMSIM_SEEDS")?.unwrap_or(usual);

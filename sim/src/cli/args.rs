@@ -46,6 +46,8 @@ pub enum Command {
     /// Explore every order of events, and every place of a few faults, from a situation
     #[command(after_help = EXIT_STATUS)]
     Explore(super::explore::ExploreArgs),
+    /// Make a failing plan smaller while it fails the same way
+    Shrink(super::shrink::ShrinkArgs),
     /// List scenarios with the rules they are about
     List {
         /// Files or directories
@@ -92,6 +94,9 @@ pub struct RunArgs {
     /// Directory for the plans of failed runs
     #[arg(long, value_name = "DIR")]
     pub save_plan: Option<PathBuf>,
+    /// Make the first failure of each kind small, as `dbmsim shrink` does; into DIR of --save-plan or target/shrunk
+    #[arg(long)]
+    pub shrink: bool,
     /// What must be seen over all runs, as in `coverage` of the summary; what is missing fails the campaign
     #[arg(long, value_name = "FILE")]
     pub require: Option<PathBuf>,
@@ -157,7 +162,7 @@ impl RunArgs {
 }
 
 #[cfg(feature = "planted-bugs")]
-fn bug(name: &str) -> Result<dbm_core::bugs::Bug, String> {
+pub(super) fn bug(name: &str) -> Result<dbm_core::bugs::Bug, String> {
     use dbm_core::bugs::Bug;
     Bug::by_name(name).ok_or_else(|| {
         let names: Vec<&str> = Bug::ALL.iter().map(|b| b.name()).collect();

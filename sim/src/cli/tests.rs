@@ -313,3 +313,77 @@ fn the_examples_of_the_documentation_are_fine() {
         assert!(text.contains(&format!("`{name}`")), "{name} is not documented");
     }
 }
+
+#[test]
+fn a_failing_seed_is_shrunk_into_a_scenario_that_fails_the_same_way() {
+    let folder = Folder::new();
+    let file = folder.put("small.json", SMALL);
+    let out = folder.0.join("deep/result.json").display().to_string();
+    let seen = dbmsim(&["shrink", &file, "--seed", "23", "--out", &out, "--driver", "plain"]);
+    assert_eq!((seen.status, seen.err.as_str()), (0, ""));
+    assert!(
+        seen.out.starts_with("small seed 23 fails with unmet by 1s: x\nshrinking unmet by 1s: x\n"),
+        "{}",
+        seen.out
+    );
+    assert!(seen.out.contains("  before  0 steps, 30s, 0 clients, 3 instances\n"), "{}", seen.out);
+    assert!(seen.out.contains("  after   0 steps, 2s, 0 clients, 2 instances; "), "{}", seen.out);
+    assert!(seen.out.contains(&format!("{out}: written\n")), "{}", seen.out);
+    assert_eq!(seen.out.lines().last(), Some(format!("dbmsim replay {out} --driver plain").as_str()));
+    assert_eq!(dbmsim(&["replay", &out]).status, 1);
+    let again = dbmsim(&["shrink", &out, "--out", &out]);
+    assert!(again.out.contains("was there already, the same"), "{}", again.out);
+}
+
+#[test]
+fn what_does_not_fail_is_wrong_input_for_shrinking() {
+    let folder = Folder::new();
+    let file = folder.put("small.json", SMALL);
+    let seen = dbmsim(&["shrink", &file, "--seed", "4"]);
+    assert_eq!((seen.status, seen.out.as_str()), (2, ""));
+    assert!(seen.err.contains("seed 4 does not fail, so there is nothing to shrink"), "{}", seen.err);
+    let seen = dbmsim(&["shrink", &file, "--seed", "3", "--signature", "data SUM"]);
+    assert_eq!(seen.status, 2);
+    let why = "seed 3 does not fail with `data SUM`; it fails with unmet by 1s: x";
+    assert!(seen.err.contains(why), "{}", seen.err);
+}
+
+#[test]
+fn shrinking_replaces_nothing_that_it_has_not_written() {
+    let folder = Folder::new();
+    let file = folder.put("small.json", SMALL);
+    let seen = dbmsim(&["shrink", &file, "--seed", "3", "--out", &file]);
+    assert_eq!(seen.status, 2);
+    assert!(seen.err.contains("small.json: cannot write: there is something else there"), "{}", seen.err);
+    assert_eq!(std::fs::read_to_string(&file).expect("still there"), SMALL);
+}
+
+#[test]
+fn shrinking_tells_machines_what_it_did() {
+    let folder = Folder::new();
+    let file = folder.put("small.json", SMALL);
+    let out = folder.0.join("result.json").display().to_string();
+    let seen = dbmsim(&["shrink", &file, "--seed", "3", "--out", &out, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&seen.out).expect("one JSON object");
+    assert_eq!((&told["type"], &told["signature"]), (&"shrunk".into(), &"unmet by 1s: x".into()));
+    assert_eq!((&told["before"]["duration"], &told["after"]["duration"]), (&"30s".into(), &"2s".into()));
+    assert_eq!(told["file"], out.as_str());
+    assert!(told["history"].as_array().is_some_and(|changes| !changes.is_empty()), "{told}");
+}
+
+#[test]
+fn a_campaign_shrinks_the_first_failure_of_each_kind() {
+    let folder = Folder::new();
+    let file = folder.put("small.json", SMALL);
+    let plans = folder.0.join("plans");
+    let to = plans.display().to_string();
+    let seen = dbmsim(&["run", &file, "--seeds", "0..40", "--shrink", "--save-plan", &to, "--quiet"]);
+    assert_eq!((seen.status, seen.err.as_str()), (1, ""));
+    // Seeds 3, 13, 23 and 33 fail, 13 with a panic.
+    assert_eq!(seen.out.matches("shrinking ").count(), 2, "{}", seen.out);
+    assert!(plans.join("small-3-unmet-by-1s-x.json").exists());
+    assert!(
+        seen.out.contains("shrinking panic sim/src/cli/tests.rs: assertion `left != right` failed: unlucky")
+    );
+    assert!(seen.out.lines().last().is_some_and(|l| l.ends_with("--seed 3")), "{}", seen.out);
+}

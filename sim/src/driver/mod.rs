@@ -9,6 +9,7 @@ mod plain;
 
 use crate::coverage::Coverage;
 use crate::expect::Unmet;
+use crate::moments::Seen;
 use crate::node::{Crew, Product};
 use crate::oracle::Verdict;
 use crate::scenario::Scenario;
@@ -43,6 +44,8 @@ pub struct RunOptions {
     pub driver: Driver,
     /// Keep a trace of everything.
     pub trace: bool,
+    /// Keep the moments that a step could wait for.
+    pub moments: bool,
     /// Keep the events with these numbers as text, see [`Outcome::recorded`].
     pub record: Option<Range<u64>>,
     /// The planted bug.
@@ -68,6 +71,7 @@ impl Default for RunOptions {
         RunOptions {
             driver: Driver::default(),
             trace: false,
+            moments: false,
             record: None,
             bug: None,
             tuning: Tuning::default(),
@@ -98,6 +102,8 @@ pub struct Outcome {
     pub checkpoints: Vec<(u64, u64)>,
     /// The trace, if one was asked for.
     pub trace: Option<Trace>,
+    /// The moments that a step could have waited for, if asked for.
+    pub moments: Vec<Seen>,
     /// The events of [`RunOptions::record`], as text.
     pub recorded: Vec<String>,
     /// What the world itself found wrong: panics, livelocks, statements that ended otherwise than expected.

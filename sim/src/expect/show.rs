@@ -1,7 +1,8 @@
 //! What the views show, compared with what a file asks for.
 
 use crate::scenario::{RoleName, SafetyDecl, StateName, WitnessName};
-use dbm_core::types::{InstanceId, MirroringState, Role, Safety, WitnessState};
+use crate::script::{role_name, state_name};
+use dbm_core::types::{InstanceId, Safety, WitnessState};
 use dbm_core::view::Status;
 use serde::Serialize;
 
@@ -67,27 +68,10 @@ fn written<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default().replace('"', "")
 }
 
-fn role_name(role: Role) -> RoleName {
-    match role {
-        Role::Principal => RoleName::Principal,
-        Role::Mirror => RoleName::Mirror,
-    }
-}
-
 fn safety_name(safety: Safety) -> SafetyDecl {
     match safety {
         Safety::Full => SafetyDecl::Full,
         Safety::Off => SafetyDecl::Off,
-    }
-}
-
-fn state_name(state: MirroringState) -> StateName {
-    match state {
-        MirroringState::Suspended => StateName::Suspended,
-        MirroringState::Disconnected => StateName::Disconnected,
-        MirroringState::Synchronizing => StateName::Synchronizing,
-        MirroringState::PendingFailover => StateName::PendingFailover,
-        MirroringState::Synchronized => StateName::Synchronized,
     }
 }
 

@@ -43,7 +43,7 @@ pub fn scenario(file: &PathFile, taken: &[Taken]) -> Scenario {
             let at = cue.is_none().then(|| Time(step.at) + LATER + Time(APART.0 * timeline.len() as u64));
             let (on, nth) = cue.clone().unzip();
             let (after_step, delay) = (on.as_ref().and(before), on.as_ref().map(|_| AFTER));
-            timeline.push(Step { at, between: None, on, nth, after_step, delay, action });
+            timeline.push(Step { at, between: None, on, nth, after_step, delay, until: None, action });
         }
         since = i + 1;
     }
@@ -78,6 +78,7 @@ pub fn scenario(file: &PathFile, taken: &[Taken]) -> Scenario {
         workload: Some(Workload { commits_per_s: 50, ..Workload::default() }),
         timeline,
         chaos: None,
+        swarm: None,
         expect: Vec::new(),
     }
 }

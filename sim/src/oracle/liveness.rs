@@ -30,6 +30,12 @@ pub(super) struct Liveness {
     confirmed: Option<Time>,
 }
 
+/// From when on the end of a run can be judged whose last fault ended, and whose last statement was given, at these times.
+pub(super) fn quiet_after(world: &World, last_change: Time, last_statement: Time) -> Time {
+    let settled = (last_change + world.gain_bound()).max(last_statement + world.slack());
+    settled + CATCH_UP + WINDOW
+}
+
 impl Liveness {
     pub(super) fn new(setup: &OracleSetup) -> Self {
         Liveness {
@@ -72,8 +78,7 @@ impl Liveness {
         chain: &Chain,
         report: &mut Report,
     ) {
-        let settled = (world.last_change() + world.gain_bound()).max(world.last_statement() + world.slack());
-        let quiet = settled + CATCH_UP + WINDOW;
+        let quiet = quiet_after(world, world.last_change(), world.last_statement());
         if !world.healthy() || end < quiet || world.tried.foreign {
             return;
         }

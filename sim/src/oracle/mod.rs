@@ -121,6 +121,14 @@ impl OracleSetup {
     }
 }
 
+/// How long a run of `plan` must last for its end to be judged, when its last fault ends at `last_change` and its last
+/// statement is given at `last_statement`.
+pub fn judged_after(plan: &Scenario, last_change: Time, last_statement: Time) -> Time {
+    let mut world = world::World::new(&OracleSetup::new(plan));
+    world.foresee(plan);
+    liveness::quiet_after(&world, last_change, last_statement)
+}
+
 /// Judges one run.
 #[derive(Clone, Debug)]
 pub struct Oracle {

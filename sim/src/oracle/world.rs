@@ -9,6 +9,7 @@
 
 use super::OracleSetup;
 use crate::fault::{Action, Path};
+use crate::scenario::Scenario;
 use crate::time::Time;
 use dbm_core::control::{self, PartnerOption, Statement};
 use dbm_core::types::InstanceId;
@@ -326,6 +327,15 @@ impl World {
             f(self, self.pair(from, to));
             if path.both {
                 f(self, self.pair(to, from));
+            }
+        }
+    }
+
+    /// Notes what all statements of the plan may change, before any of them is given.
+    pub(super) fn foresee(&mut self, plan: &Scenario) {
+        for step in &plan.timeline {
+            if let Action::Sql { text, .. } = &step.action {
+                self.statement(text);
             }
         }
     }

@@ -14,7 +14,8 @@ use crate::time::Time;
 use crate::validate;
 use std::collections::BTreeMap;
 
-const ALL: [FaultClass; 10] = [
+/// The classes that chaos draws from.
+pub const CLASSES: [FaultClass; 10] = [
     FaultClass::Crash,
     FaultClass::Host,
     FaultClass::Pause,
@@ -38,23 +39,19 @@ pub fn steps(scenario: &Scenario, chaos: &Chaos, seed: u64) -> Vec<Step> {
         members.extend(spare.cloned().collect::<Vec<_>>());
     }
     let mut owner = chaos.statements.map(|statements| Owner::new(scenario, chaos, statements, seed));
-    let mut g = Generator {
-        scenario,
-        chaos,
-        members,
-        classes: if chaos.classes.is_empty() { ALL.to_vec() } else { chaos.classes.clone() },
-        draw: Draw::named(seed, "plan"),
-        busy: BTreeMap::new(),
-        steps: Vec::new(),
-    };
+    let classes = if chaos.classes.is_empty() { CLASSES.to_vec() } else { chaos.classes.clone() };
+    let draw = Draw::named(seed, "plan");
+    let mut g = Generator::new(scenario, chaos.from, chaos.until, members, classes, draw);
     let mut now = Time(chaos.from.0 + g.draw.between(0, chaos.every.0));
     let mut first = true;
+    let principal = session.principal.clone();
     while now < chaos.until {
         if let Some(owner) = &mut owner {
             owner.moves_until(now, &mut g);
         }
         let alone = first && g.draw.chance(4, 5);
-        let faults = if alone { g.take_principal(now) } else { g.cluster(now) };
+        let taken = if alone { g.take(now, &principal) } else { None };
+        let faults = taken.unwrap_or_else(|| g.cluster(now));
         first = false;
         let mut gap = Time(g.draw.between(1, 2 * faults * chaos.every.0));
         if alone && g.draw.chance(2, 3) {
@@ -75,7 +72,16 @@ pub fn steps(scenario: &Scenario, chaos: &Chaos, seed: u64) -> Vec<Step> {
 }
 
 fn step(at: Time, action: Action) -> Step {
-    Step { at: Some(at), between: None, on: None, nth: None, after_step: None, delay: None, action }
+    Step {
+        at: Some(at),
+        between: None,
+        on: None,
+        nth: None,
+        after_step: None,
+        delay: None,
+        until: None,
+        action,
+    }
 }
 
 /// What a fault occupies: overlays of one kind on one target do not add up, so a second one would only shorten the
@@ -86,24 +92,59 @@ pub(super) enum Target {
     Pause(String),
     Path(String, String),
     Disk(String),
+    Cpu(String),
     ClockRate(String),
     WallClock(String),
 }
 
+/// Makes faults of the classes it was given, each with its repair.
 pub(super) struct Generator<'a> {
     scenario: &'a Scenario,
-    chaos: &'a Chaos,
+    /// No fault before this.
+    from: Time,
+    /// All are lifted by then.
+    until: Time,
     /// First principal, first mirror, the witness if there is one, spare instances if the owner may use them.
     pub(super) members: Vec<String>,
-    classes: Vec<FaultClass>,
-    draw: Draw,
+    pub(super) classes: Vec<FaultClass>,
+    pub(super) draw: Draw,
+    /// The longest time-out period that may be in force, in seconds; bounds the rates of clocks. [OQ-8]
+    pub(super) longest_timeout_s: u16,
     busy: BTreeMap<Target, Time>,
     pub(super) steps: Vec<(Time, Action)>,
 }
 
-impl Generator<'_> {
+impl<'a> Generator<'a> {
+    pub(super) fn new(
+        scenario: &'a Scenario,
+        from: Time,
+        until: Time,
+        members: Vec<String>,
+        classes: Vec<FaultClass>,
+        draw: Draw,
+    ) -> Self {
+        let longest_timeout_s = scenario.session.timeout_s;
+        let (busy, steps) = (BTreeMap::new(), Vec::new());
+        Generator { scenario, from, until, members, classes, draw, longest_timeout_s, busy, steps }
+    }
+
     pub(super) fn has(&self, class: FaultClass) -> bool {
         self.classes.contains(&class)
+    }
+
+    /// When all faults are lifted.
+    pub(super) fn until(&self) -> Time {
+        self.until
+    }
+
+    pub(super) fn host_of(&self, instance: &str) -> Option<String> {
+        let index = self.scenario.instances.iter().position(|i| i.name == instance)?;
+        Some(validate::hosts(self.scenario)[index].to_owned())
+    }
+
+    /// The rate of a host's clock without a fault.
+    pub(super) fn usual_rate(&self, host: &str) -> i32 {
+        self.scenario.clocks.get(host).map_or(0, |c| c.rate_ppm)
     }
 
     /// How long it takes to declare a silent instance lost, T + i.
@@ -112,25 +153,25 @@ impl Generator<'_> {
     }
 
     /// A little longer than it takes to declare an instance lost, or much longer.
-    fn beyond_detection(&mut self) -> Time {
+    pub(super) fn beyond_detection(&mut self) -> Time {
         self.detection() + Time(self.draw.between(500_000, 8_000_000))
     }
 
     /// A duration from `low` to `high` milliseconds; half of all are in the lowest quarter.
-    fn millis(&mut self, low: u64, high: u64) -> Time {
+    pub(super) fn millis(&mut self, low: u64, high: u64) -> Time {
         let top = if self.draw.chance(1, 2) { low + (high - low) / 4 } else { high };
         Time(self.draw.between(low * 1000, top * 1000))
     }
 
     /// Claims `targets` from `start` on; cut short by the end of chaos. `None` when one is taken.
     pub(super) fn claim(&mut self, targets: &[Target], start: Time, length: Time) -> Option<Time> {
-        if start >= self.chaos.until {
+        if start >= self.until {
             return None;
         }
         if targets.iter().any(|t| self.busy.get(t).is_some_and(|until| *until > start)) {
             return None;
         }
-        let end = (start + length).min(self.chaos.until);
+        let end = (start + length).min(self.until);
         for target in targets {
             self.busy.insert(target.clone(), end);
         }
@@ -142,9 +183,8 @@ impl Generator<'_> {
         self.steps.push((end, repair));
     }
 
-    /// Takes the first principal away in one of several ways; returns the number of faults.
-    fn take_principal(&mut self, now: Time) -> u64 {
-        let principal = self.members[0].clone();
+    /// Takes an instance away in one of several ways; returns the number of faults, `None` if no class can.
+    pub(super) fn take(&mut self, now: Time, instance: &str) -> Option<u64> {
         let mut ways = Vec::new();
         for (class, weight) in [
             (FaultClass::Crash, 4),
@@ -158,26 +198,26 @@ impl Generator<'_> {
                 ways.extend(std::iter::repeat_n(class, weight));
             }
         }
-        let Some(way) = self.draw.pick(&ways).copied() else { return self.cluster(now) };
-        match way {
+        let way = self.draw.pick(&ways).copied()?;
+        Some(match way {
             FaultClass::Crash => {
                 let slow = self.has(FaultClass::Disk) && self.draw.chance(1, 2);
                 if slow {
-                    self.slow_disk_around(now, &principal);
+                    self.slow_disk_around(now, instance);
                 }
                 let length = self.millis(3_000, 15_000);
                 let start = now + Time::secs(u64::from(slow));
-                self.crash(start, &principal, length);
+                self.crash(start, instance, length);
                 1 + u64::from(slow)
             }
             FaultClass::Host => {
                 let length = self.beyond_detection();
-                self.host(now, &principal, length);
+                self.host(now, instance, length);
                 1
             }
             FaultClass::Pause => {
                 let length = self.beyond_detection();
-                self.pause(now, &principal, length);
+                self.pause(now, instance, length);
                 1
             }
             FaultClass::Cut
@@ -186,15 +226,24 @@ impl Generator<'_> {
             | FaultClass::Reset
             | FaultClass::Refuse
             | FaultClass::Disk
-            | FaultClass::Clock => {
+            | FaultClass::Clock
+            | FaultClass::Slow
+            | FaultClass::Corrupt
+            | FaultClass::SlowCpu
+            | FaultClass::RestartLoop
+            | FaultClass::DiskError
+            | FaultClass::DiskFail
+            | FaultClass::DiskFull
+            | FaultClass::Rot
+            | FaultClass::Outside => {
                 let length = self.beyond_detection();
-                self.isolate(now, &principal, length, way)
+                self.isolate(now, instance, length, way)
             }
-        }
+        })
     }
 
     /// Separates one instance from all others, link by link within half a second.
-    fn isolate(&mut self, now: Time, instance: &str, length: Time, way: FaultClass) -> u64 {
+    pub(super) fn isolate(&mut self, now: Time, instance: &str, length: Time, way: FaultClass) -> u64 {
         let others: Vec<String> = self.members.iter().filter(|m| *m != instance).cloned().collect();
         let outwards = self.draw.chance(1, 2);
         let count = others.len() as u64;
@@ -228,7 +277,7 @@ impl Generator<'_> {
         faults
     }
 
-    fn fault(&mut self, start: Time, class: FaultClass) {
+    pub(super) fn fault(&mut self, start: Time, class: FaultClass) {
         let members = self.members.clone();
         let Some(instance) = self.draw.pick(&members) else { return };
         match class {
@@ -236,10 +285,7 @@ impl Generator<'_> {
                 let length =
                     if self.draw.chance(1, 3) { self.millis(20, 2_000) } else { self.millis(2_000, 15_000) };
                 if self.has(FaultClass::Disk) && self.draw.chance(1, 3) {
-                    self.slow_disk_around(
-                        Time(start.0.saturating_sub(1_000_000)).max(self.chaos.from),
-                        instance,
-                    );
+                    self.slow_disk_around(Time(start.0.saturating_sub(1_000_000)).max(self.from), instance);
                 }
                 self.crash(start, instance, length);
             }
@@ -267,16 +313,29 @@ impl Generator<'_> {
             }
             FaultClass::Disk => self.disk(start, instance),
             FaultClass::Clock => self.clock(start, instance),
+            FaultClass::Slow
+            | FaultClass::Corrupt
+            | FaultClass::SlowCpu
+            | FaultClass::RestartLoop
+            | FaultClass::DiskError
+            | FaultClass::DiskFail
+            | FaultClass::DiskFull
+            | FaultClass::Rot
+            | FaultClass::Outside => {
+                unreachable!(
+                    "chaos is validated to draw from its own classes, and a swarm makes these itself"
+                )
+            }
         }
     }
 
-    fn crash(&mut self, start: Time, instance: &str, length: Time) {
+    pub(super) fn crash(&mut self, start: Time, instance: &str, length: Time) {
         if let Some(end) = self.claim(&[Target::Process(instance.into())], start, length) {
             self.pair(start, Action::Crash(instance.into()), end, Action::Restart(instance.into()));
         }
     }
 
-    fn host(&mut self, start: Time, instance: &str, length: Time) {
+    pub(super) fn host(&mut self, start: Time, instance: &str, length: Time) {
         let scenario = self.scenario;
         let hosts = validate::hosts(scenario);
         let Some(host) = scenario.instances.iter().position(|i| i.name == instance).map(|i| hosts[i]) else {
@@ -294,28 +353,18 @@ impl Generator<'_> {
         }
     }
 
-    fn pause(&mut self, start: Time, instance: &str, length: Time) {
+    pub(super) fn pause(&mut self, start: Time, instance: &str, length: Time) {
         if let Some(end) = self.claim(&[Target::Pause(instance.into())], start, length) {
             self.pair(start, Action::Pause(instance.into()), end, Action::Unpause(instance.into()));
         }
     }
 
-    fn on_path(&mut self, start: Time, class: FaultClass, from: String, to: String, length: Time) {
-        let both = match class {
-            FaultClass::OneWay => false,
-            FaultClass::Stall => self.draw.chance(1, 2),
-            FaultClass::Crash
-            | FaultClass::Host
-            | FaultClass::Pause
-            | FaultClass::Cut
-            | FaultClass::Reset
-            | FaultClass::Refuse
-            | FaultClass::Disk
-            | FaultClass::Clock => true,
-        };
+    pub(super) fn on_path(&mut self, start: Time, class: FaultClass, from: String, to: String, length: Time) {
+        let both =
+            if class == FaultClass::Stall { self.draw.chance(1, 2) } else { class != FaultClass::OneWay };
         let path = Path { from, to, both };
         if class == FaultClass::Reset {
-            if start < self.chaos.until {
+            if start < self.until {
                 self.steps.push((start, Action::Reset(path)));
             }
             return;
@@ -324,24 +373,18 @@ impl Generator<'_> {
         let there = Target::Path(path.from.clone(), path.to.clone());
         let back = Target::Path(path.to.clone(), path.from.clone());
         let Some(end) = self.claim(&[there, back], start, length) else { return };
-        let fault = match class {
-            FaultClass::Stall if self.draw.chance(1, 2) => {
+        let fault = if class == FaultClass::Stall {
+            if self.draw.chance(1, 2) {
                 let by = self.millis(5, 2_000);
                 Action::Slow { path: path.clone(), by, jitter: Time(0) }
+            } else {
+                Action::Stall(path.clone())
             }
-            FaultClass::Stall => Action::Stall(path.clone()),
-            FaultClass::Refuse => {
-                self.steps.push((start, Action::Refuse(path.clone())));
-                Action::Reset(path.clone())
-            }
-            FaultClass::Cut
-            | FaultClass::OneWay
-            | FaultClass::Crash
-            | FaultClass::Host
-            | FaultClass::Pause
-            | FaultClass::Reset
-            | FaultClass::Disk
-            | FaultClass::Clock => Action::Cut(path.clone()),
+        } else if class == FaultClass::Refuse {
+            self.steps.push((start, Action::Refuse(path.clone())));
+            Action::Reset(path.clone())
+        } else {
+            Action::Cut(path.clone())
         };
         self.pair(start, fault, end, Action::Heal(path));
     }
@@ -355,7 +398,7 @@ impl Generator<'_> {
         }
     }
 
-    fn disk(&mut self, start: Time, instance: &str) {
+    pub(super) fn disk(&mut self, start: Time, instance: &str) {
         let length = self.millis(100, 20_000);
         let fault = if self.draw.chance(1, 2) {
             Action::DiskStall(instance.into())
@@ -368,16 +411,14 @@ impl Generator<'_> {
         }
     }
 
-    fn clock(&mut self, start: Time, instance: &str) {
-        let hosts = validate::hosts(self.scenario);
-        let index = self.scenario.instances.iter().position(|i| i.name == instance);
-        let Some(host) = index.map(|i| hosts[i].to_owned()) else { return };
+    pub(super) fn clock(&mut self, start: Time, instance: &str) {
+        let Some(host) = self.host_of(instance) else { return };
         let length = self.millis(1_000, 20_000);
         match self.draw.between(0, 2) {
             0 => {
-                let most = u64::from(validate::clock_rate_bound_ppm(self.scenario.session.timeout_s) / 2);
+                let most = u64::from(validate::clock_rate_bound_ppm(self.longest_timeout_s) / 2);
                 let ppm = self.draw.between(0, 2 * most) as i32 - most as i32;
-                let usual = self.scenario.clocks.get(&host).map_or(0, |c| c.rate_ppm);
+                let usual = self.usual_rate(&host);
                 if let Some(end) = self.claim(&[Target::ClockRate(host.clone())], start, length) {
                     let fault = Action::ClockRate { host: host.clone(), ppm };
                     self.pair(start, fault, end, Action::ClockRate { host, ppm: usual });

@@ -54,6 +54,7 @@ impl Checker<'_> {
                 ("nth", step.nth.is_some()),
                 ("after_step", step.after_step.is_some()),
                 ("delay", step.delay.is_some()),
+                ("until", step.until.is_some()),
             ] {
                 if present {
                     self.bad(format!("{path}.{field}"), "belongs to a step with `on`");
@@ -73,6 +74,9 @@ impl Checker<'_> {
         }
         if let Some(delay) = step.delay {
             self.within(&format!("{path}.delay"), delay);
+        }
+        if let Some(until) = step.until {
+            self.within(&format!("{path}.until"), until);
         }
         self.trigger(&format!("{path}.on"), trigger);
     }

@@ -34,6 +34,9 @@ impl World {
     pub(super) fn perform(&mut self, step: u32) {
         let index = step as usize;
         self.triggers.performed(step);
+        if let Some(moments) = &mut self.moments {
+            moments.performed(self.agenda.now(), step);
+        }
         let (plan, script) = (self.plan.clone(), self.script.clone());
         let action = &plan.timeline[index].action;
         tracing::debug!(at = self.now().0, step, ?action, "plan");

@@ -170,6 +170,7 @@ impl World {
         let instance = InstanceId(node.0 as u8);
         self.watch.fact(self.agenda.now(), &Fact::Handling { instance, input: &input });
         let now = self.host(node).clock.local(self.now());
+        server.wall_clock(self.wall_ms(instance));
         let process = &mut self.processes[node.index()];
         process.steps = process.steps.wrapping_add(1);
         let check = process.steps.is_multiple_of(self.check_every);
@@ -185,12 +186,17 @@ impl World {
         });
         match result {
             Ok((deadline, fingerprint)) => {
-                for effect in effects.drain(..) {
+                let mut rest = effects.drain(..);
+                while let Some(effect) = rest.next() {
                     self.effect(node, effect);
                     if !self.running(node) {
+                        if rest.len() > 0 {
+                            self.watch.cut_short(instance);
+                        }
                         break;
                     }
                 }
+                drop(rest);
                 if let Some(fingerprint) = fingerprint {
                     self.watch.fingerprint(node.0, fingerprint);
                 }

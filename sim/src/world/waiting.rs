@@ -30,13 +30,13 @@ impl World {
         }
         if process.slow > 0 {
             self.felt.count(Feeling::SlowCpu);
+        }
+        if process.paused {
+            self.felt.count(Feeling::Pause);
+        }
+        if process.slow > 0 || process.paused || !process.waiting.is_empty() {
             process.waiting.push_back(event);
             self.go_on(node);
-            return None;
-        }
-        if process.paused || !process.waiting.is_empty() {
-            self.felt.count(Feeling::Pause);
-            process.waiting.push_back(event);
             return None;
         }
         Some((node, event))

@@ -186,6 +186,7 @@ impl Play {
             }),
             timeline: Vec::new(),
             chaos: None,
+            swarm: None,
             expect: Vec::new(),
         };
         Play {
@@ -237,6 +238,7 @@ impl Play {
             nth: None,
             after_step: None,
             delay: None,
+            until: None,
             action,
         });
     }
@@ -251,6 +253,7 @@ impl Play {
             nth: None,
             after_step,
             delay: None,
+            until: None,
             // Nothing is done; that it was reached is what counts.
             action: Action::DiskHeal(instance.into()),
         });

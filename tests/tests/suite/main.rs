@@ -3,9 +3,13 @@
 mod commands;
 mod determinism;
 mod explorer;
+mod leaky;
+mod livelock;
+mod must_hurt;
 mod oracle_fires;
 mod premises;
 mod schema;
+mod toys;
 
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};
 use dbm_sim::read;
