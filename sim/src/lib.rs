@@ -28,6 +28,7 @@ pub mod node;
 pub mod observe;
 pub mod oracle;
 pub mod plan;
+pub mod promise;
 pub mod read;
 pub mod report;
 pub mod rng;

@@ -186,7 +186,12 @@ pub enum Received {
     /// The peer's database has failed: a definite loss. [OQ-35]
     Failed,
     /// The session was removed, the peer says. [C-80, C-81]
-    Ended,
+    Ended {
+        /// The newest role sequence that the peer knows.
+        n: RoleSequence,
+        /// Its owner.
+        owner: InstanceId,
+    },
     /// Any other message.
     Other(Header, Message),
 }
@@ -383,16 +388,18 @@ impl Common {
         if let Message::Record { record, log } = message {
             return match record.generation.cmp(&mine) {
                 Ordering::Equal => Received::Record(record, log),
-                Ordering::Greater => Received::Ended,
+                Ordering::Greater => Received::Ended { n: record.n, owner: record.owner },
                 Ordering::Less => {
-                    let message = Message::SessionEnd { generation: record.generation };
+                    let owner = self.shared().owner;
+                    let message = Message::SessionEnd { generation: record.generation, owner };
                     self.send(cx, peer, &message);
                     Received::Done
                 }
             };
         }
-        if let Message::SessionEnd { generation } = message {
-            return if generation == mine { Received::Ended } else { Received::Done };
+        if let Message::SessionEnd { generation, owner } = message {
+            let ended = Received::Ended { n: header.n, owner };
+            return if generation == mine { ended } else { Received::Done };
         }
         if let Message::DatabaseFailed = message {
             // The link stands, for other sessions; this one has no channel to a peer that takes no part.
