@@ -231,8 +231,8 @@ bugs! {
     LosersKeepChanges = "losers-keep-changes", "FO-5", Recovery;
     /// A rejoining partner cuts its log and fetches no pages.
     UndoFetchesNothing = "undo-fetches-nothing", "OQ-21", Reconcile;
-    /// An undo that a crash interrupted is forgotten.
-    UndoListVolatile = "undo-list-volatile", "OQ-21", Reconcile;
+    /// A rejoining partner does not fetch the last page that its dead log has changed.
+    UndoMissesAPage = "undo-misses-a-page", "OQ-21", Reconcile;
     /// A rejoining partner keeps the first block beyond the common prefix.
     CutKeepsABlock = "cut-keeps-a-block", "FO-43", Reconcile;
     /// A lease lasts twice the period.

@@ -111,7 +111,7 @@ impl Mirror {
         if cx.bug(Bug::CutKeepsABlock) {
             cut = copy.blocks_after(cut).next().map_or(cut, |block| block.end);
         }
-        let listed = common.keeper.record().undo.clone().filter(|_| !cx.bug(Bug::UndoListVolatile));
+        let listed = common.keeper.record().undo.clone();
         if cut == end && listed.is_none() || cx.bug(Bug::NoUndo) {
             self.adopt_branches(cx, common, copy, principal);
             return;
@@ -121,6 +121,9 @@ impl Mirror {
         if cx.bug(Bug::ResumeKeepsFork) && common.keeper.record().off_fork || cx.bug(Bug::UndoFetchesNothing)
         {
             pages.clear();
+        }
+        if cx.bug(Bug::UndoMissesAPage) {
+            pages.pop_last();
         }
         let mut target = Lsn::ZERO;
         if let Some(undo) = listed {

@@ -39,7 +39,16 @@ pub enum CopyEvent {
     /// Nothing to be told.
     Nothing,
     /// The device failed; the copy does nothing more.
-    Failed,
+    Failed(Device),
+}
+
+/// What a copy lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// Log and boot record.
+    Log,
+    /// Pages, in place and in the double-write file.
+    Data,
 }
 
 /// One copy of the database on one instance.
@@ -209,7 +218,8 @@ impl Copy {
             DiskResult::Failed if planted(self.bug, Bug::FailedWriteCounts) => {}
             DiskResult::Failed => {
                 self.failed = true;
-                return CopyEvent::Failed;
+                let log = self.log.on_written(serial).is_some() || self.boot.on_written(serial).is_some();
+                return CopyEvent::Failed(if log { Device::Log } else { Device::Data });
             }
             DiskResult::Read(_) => return CopyEvent::Nothing,
         }

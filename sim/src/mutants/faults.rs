@@ -7,50 +7,19 @@ use super::{Bench, Done, Failing, Row, failing, ran};
 use crate::campaign::Source;
 use crate::fault::Action;
 use crate::plan;
-use crate::scenario::{Scenario, Step};
+use crate::scenario::{FaultClass, Scenario, Step};
 use dbm_core::bugs::Bug;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The class of a fault; `None` for repairs.
+/// The class of a step; `None` for repairs. The owner's statements are one as well.
 pub fn class_of(action: &Action) -> Option<&'static str> {
-    Some(match action {
-        Action::Crash(_) => "crash",
-        Action::HostDown(_) => "host_down",
-        Action::Pause(_) => "pause",
-        Action::SlowCpu { .. } => "slow_cpu",
-        Action::RestartLoop { .. } => "restart_loop",
-        Action::Cut(path) if path.both => "cut",
-        Action::Cut(_) => "one_way",
-        Action::Stall(_) => "stall",
-        Action::Slow { .. } => "slow",
-        Action::Throttle { .. } => "throttle",
-        Action::Corrupt { .. } => "corrupt",
-        Action::SlowStart { .. } => "slow_start",
-        Action::Refuse(_) => "refuse",
-        Action::Reset(_) => "reset",
-        Action::DiskStall(_) => "disk_stall",
-        Action::DiskSlow { .. } => "disk_slow",
-        Action::DiskError { .. } => "disk_error",
-        Action::DiskFail(_) => "disk_fail",
-        Action::DiskFull(_) => "disk_full",
-        Action::DiskLie(_) => "disk_lie",
-        Action::Misdirect { .. } => "misdirect",
-        Action::Rot { .. } => "rot",
-        Action::ClockRate { .. } => "clock_rate",
-        Action::ClockStep { .. } => "clock_step",
-        Action::ClockFreeze { .. } => "clock_freeze",
-        Action::Inject { .. } => "inject",
-        Action::Sql { .. } => "statements",
-        Action::Restart(_)
-        | Action::HostUp(_)
-        | Action::Unpause(_)
-        | Action::FastCpu(_)
-        | Action::Heal(_)
-        | Action::DiskHeal(_)
-        | Action::HealAll => return None,
-    })
+    match action {
+        Action::Sql { .. } => Some("statements"),
+        Action::Inject { .. } => Some("inject"),
+        fault => FaultClass::of(fault).map(FaultClass::name),
+    }
 }
 
 /// What the removal of a class does to one bug.

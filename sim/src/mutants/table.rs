@@ -13,10 +13,72 @@ macro_rules! line {
 }
 
 /// Why an invariant stays that no planted bug needs alone.
-const INVARIANTS_ARGUED: &[(&str, &str)] = &[];
+const INVARIANTS_ARGUED: &[(&str, &str)] = &[
+    (
+        "records",
+        "it names the moment at which somebody says what a crash could still take back; what comes of it shows later, elsewhere and not always",
+    ),
+    (
+        "liveness",
+        "it is the only one that asks whether the session comes back at all; where a view is wrong as well it is not alone",
+    ),
+    ("panic", "an assertion of the protocol itself that fails is a finding, whatever else was seen"),
+    ("livelock", "a run that does not go on can be judged by nothing else"),
+    (
+        "availability",
+        "it is the only one that asks for a take-over while faults last; at the end of a run liveness may see the same",
+    ),
+    ("states", "a transition that the tables forbid is wrong even where nothing was lost by it"),
+    ("views", "a view may be wrong while every message and every durable byte is right"),
+    ("words", "a record may believe somebody else than the owner long before that does any harm"),
+    ("wire", "what a damaged frame does to a channel depends on the byte that was hit; this one sees each"),
+    ("commands", "what a statement promised shows nowhere else"),
+];
 
 /// Why a class of faults stays that no planted bug needs alone.
-const FAULTS_ARGUED: &[(&str, &str)] = &[];
+const FAULTS_ARGUED: &[(&str, &str)] = &[
+    (
+        "crash",
+        "hosts that lose power and restart loops bring the same recovery; a crash alone is refused at once by its host, which the others are not",
+    ),
+    (
+        "host",
+        "the only loss of a process that is silent and loses its memory; pauses and cuts are as silent, crashes forget as much",
+    ),
+    (
+        "pause",
+        "a process that goes on with old leases; no planted bug rests on a clock that is read before the pause",
+    ),
+    ("cut", "one-way cuts, stalls and partings of hosts cost the same heartbeats"),
+    ("one_way", "only one side declares a loss; full cuts overlap into the same"),
+    ("reset", "links end with cuts, crashes and damaged frames as well; resets end them without a wait"),
+    ("stall", "frames of the past arrive after all; slow paths do it as well"),
+    (
+        "refuse",
+        "a filter's answer; what it may be mistaken for is planted, but resets in the middle of a dial show it too",
+    ),
+    (
+        "disk",
+        "slow media stretch every window between two writes; profiles with slow disks are drawn for the whole run too",
+    ),
+    (
+        "clock",
+        "the margins of leases are judged at their bound by every run with a rate error; none of the planted bugs is as small as the margin",
+    ),
+    (
+        "slow",
+        "latency as such breaks nothing planted; it moves everything else into windows that are rare without it",
+    ),
+    ("corrupt", "what is planted there is below the frame's checksum"),
+    ("slow_cpu", "inputs that queue are handled late, as after a pause, which finds the same"),
+    ("restart_loop", "a crash again and again; single crashes find the same later"),
+    ("disk_error", "failing writes come with a failing disk as well"),
+    ("disk_fail", "the same as errors, for longer"),
+    ("disk_full", "only writes that make a file grow fail; the log's ring and the pages mostly do not"),
+    ("rot", "what was read back wrong is planted once"),
+    ("outside", "beyond what is promised: what is found there is reported and kills nobody"),
+    ("statements", "not a fault, but removed like one: an owner who says nothing"),
+];
 
 /// The whole document.
 pub fn markdown(matrix: &Matrix) -> String {

@@ -5,7 +5,7 @@
 //! not a decision of the protocol, and comes in through [`Decoders`].
 
 use dbm_core::io::SECTOR_BYTES;
-use dbm_core::message::{ByeReason, Message, Stamp, WitnessSetting};
+use dbm_core::message::{Message, Stamp, WitnessSetting};
 use dbm_core::types::{Branch, InstanceId, Key, Lsn, RoleSequence, Safety, TxnId};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -357,9 +357,8 @@ impl Default for Decoders {
 pub fn frame(bytes: &[u8]) -> Option<FrameView> {
     let kind = dbm_core::message::kind_name(dbm_core::wire::peek(bytes)?.kind)?;
     match kind {
-        "ping" | "log_ack" | "log_request" | "armed" | "bye" | "expose" | "expose_ok" | "synced"
-        | "synced_ok" | "record" | "witness_set" => {}
-        "failover_ready" => return said_under(bytes).map(|n| FrameView::Ready { n }),
+        "ping" | "log_ack" | "log_request" | "armed" | "database_failed" | "expose" | "expose_ok"
+        | "synced" | "synced_ok" | "record" | "witness_set" | "failover_ready" => {}
         _ => return Some(FrameView::Other),
     }
     let (header, message) = dbm_core::wire::decode(bytes).ok()?;
@@ -377,7 +376,8 @@ pub fn frame(bytes: &[u8]) -> Option<FrameView> {
         Message::LogAck { hardened, .. } => FrameView::LogAck { hardened, branch: None },
         Message::Armed { stamp, .. } => FrameView::Armed { n: header.n, word: word(stamp) },
         Message::ExposeOk { stamp } | Message::SyncedOk { stamp } => FrameView::Noted { word: word(stamp) },
-        Message::Bye { reason: ByeReason::EndOfService } => FrameView::Farewell,
+        Message::FailoverReady { .. } => FrameView::Ready { n: header.n },
+        Message::DatabaseFailed => FrameView::Farewell,
         _ => FrameView::Other,
     })
 }

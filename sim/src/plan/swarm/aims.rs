@@ -141,7 +141,10 @@ impl Aim<'_> {
                 ))
             }
             4 | 5 => {
-                let file = *self.draw.pick(&["record", "record", "boot", "log", "data", "double_write"])?;
+                // A block of log in the middle of its write may be left torn.
+                let files =
+                    ["record", "record", "boot", "log", "log", "log", "log", "log", "data", "double_write"];
+                let file = *self.draw.pick(&files)?;
                 let mut writers = vec![partner];
                 writers.extend(witness.filter(|_| file == "record"));
                 let instance = self.draw.pick(&writers)?.clone();

@@ -198,7 +198,8 @@ fn classes(draw: &mut Draw) -> Vec<FaultClass> {
     let mut classes = Vec::new();
     for class in FaultClass::ALL {
         let all = match class {
-            FaultClass::Rot | FaultClass::Outside => 60,
+            FaultClass::Outside => 60,
+            FaultClass::Rot => 25,
             FaultClass::Crash
             | FaultClass::Host
             | FaultClass::Pause
