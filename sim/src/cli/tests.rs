@@ -397,3 +397,19 @@ fn a_campaign_shrinks_the_first_failure_of_each_kind() {
     );
     assert!(seen.out.lines().last().is_some_and(|l| l.ends_with("--seed 3")), "{}", seen.out);
 }
+
+#[cfg(not(feature = "planted-bugs"))]
+#[test]
+fn without_planted_bugs_the_command_tells_how_to_build_them() {
+    let seen = dbmsim(&["mutants", "--bug", "no-undo"]);
+    assert_eq!(seen.status, WRONG_INPUT);
+    assert!(seen.err.contains("--features planted-bugs"), "{}", seen.err);
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_bug_that_does_not_exist_is_told() {
+    let seen = dbmsim(&["mutants", "--bug", "no-such-bug"]);
+    assert_eq!(seen.status, WRONG_INPUT);
+    assert!(seen.err.contains("no bug is called `no-such-bug`"), "{}", seen.err);
+}
