@@ -81,7 +81,7 @@ killers! {
     record_before_flush:
         "record-before-flush", "failover/principal-crash-restart", 1..=3, In::Every, "records";
     synced_from_mirror: "synced-from-mirror", "proof/mirror-believes-the-owner-only", 1..=3, In::Every, "states";
-    not_elected: "not-elected", "model_check/f2-grant-lost-on-the-way", 1..=3, In::Every, "liveness";
+    not_elected: "not-elected", "model_check/f2-grant-lost-on-the-way", 1..=3, In::Every, "availability";
     handover_keeps_sequence:
         "handover-keeps-sequence", "model_check/f4-force-after-a-hand-over", 1..=3, In::Every, "roles";
     force_without_claim:
@@ -121,7 +121,7 @@ killers! {
     no_double_write: "no-double-write", "quorum/qt-a1", 1..=3, In::Every, "pages";
     page_before_log: "page-before-log", "quorum/qt-a1", 1..=3, In::Every, "pages";
     page_checksum_unchecked: "page-checksum-unchecked", "proof/rotten-page", 1..=10, In::AtLeastOne, "data";
-    failed_write_counts: "failed-write-counts", "proof/failing-writes", 1..=3, In::Every, "durability";
+    failed_write_counts: "failed-write-counts", "proof/failing-writes", 1..=5, In::AtLeastOne, "durability";
     frame_checksum_unchecked:
         "frame-checksum-unchecked", "proof/damaged-frames", 1..=3, In::AtLeastOne, "wire";
     damaged_frame_skipped: "damaged-frame-skipped", "proof/damaged-frames", 1..=3, In::Every, "wire";
