@@ -21,6 +21,7 @@ pub mod explore;
 pub mod fault;
 pub mod felt;
 pub mod frames;
+pub mod fuzz;
 pub mod moments;
 pub mod names;
 pub mod network;
