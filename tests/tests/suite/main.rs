@@ -9,6 +9,7 @@ mod must_hurt;
 mod oracle_fires;
 mod premises;
 mod schema;
+mod shrinking;
 mod toys;
 
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};
