@@ -8,6 +8,7 @@ mod livelock;
 mod must_hurt;
 mod oracle_fires;
 mod premises;
+mod property;
 mod schema;
 mod shrinking;
 mod toys;
