@@ -362,6 +362,8 @@ pub enum Message {
     SessionEnd {
         /// Its generation.
         generation: u32,
+        /// Who was principal at its end, under the role sequence of the header.
+        owner: InstanceId,
     },
     /// The principal sets up a session with a copy that waits for it. [C-51, S-30]
     Start {

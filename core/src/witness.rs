@@ -69,7 +69,7 @@ impl Seat {
             Received::Done | Received::Stranger => {}
             Received::Record(theirs, log) => self.record(cx, peer, &theirs, log),
             Received::Ping { .. } => self.tick(cx),
-            Received::Ended => self.end(cx),
+            Received::Ended { .. } => self.end(cx),
             Received::Other(header, message) => self.other(cx, peer, header, message),
         }
     }

@@ -184,7 +184,12 @@ pub enum Received {
     /// The peer holds no such session: as good as a broken channel, until it says a record. [OQ-1, FL-30]
     Stranger,
     /// The session was removed, the peer says. [C-80, C-81]
-    Ended,
+    Ended {
+        /// The newest role sequence that the peer knows.
+        n: RoleSequence,
+        /// Its owner.
+        owner: InstanceId,
+    },
     /// Any other message.
     Other(Header, Message),
 }
@@ -373,16 +378,18 @@ impl Common {
         if let Message::Record { record, log } = message {
             return match record.generation.cmp(&mine) {
                 Ordering::Equal => Received::Record(record, log),
-                Ordering::Greater => Received::Ended,
+                Ordering::Greater => Received::Ended { n: record.n, owner: record.owner },
                 Ordering::Less => {
-                    let message = Message::SessionEnd { generation: record.generation };
+                    let owner = self.shared().owner;
+                    let message = Message::SessionEnd { generation: record.generation, owner };
                     self.send(cx, peer, &message);
                     Received::Done
                 }
             };
         }
-        if let Message::SessionEnd { generation } = message {
-            return if generation == mine { Received::Ended } else { Received::Done };
+        if let Message::SessionEnd { generation, owner } = message {
+            let ended = Received::Ended { n: header.n, owner };
+            return if generation == mine { ended } else { Received::Done };
         }
         if let Message::NoSession = message {
             // Until the peer says a record of its own, there is nothing to talk about. [OQ-1, FL-30]

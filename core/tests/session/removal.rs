@@ -56,6 +56,32 @@ fn off_apart_is_learnt_at_reconnect() {
     }
 }
 
+/// A principal that died, and whose partner took over and was removed since, learns both at once: its copy is the
+/// former mirror's, and nobody is served by it; the pair can be set up again. [C-81, C-84, C-51]
+#[test]
+fn superseded_principal_that_learns_of_the_end_serves_nobody() {
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    table.crash(A);
+    table.run_for(20_000);
+    assert_eq!(table.servers(), [B]);
+    assert_eq!(table.sql(B, OFF), Ok(()));
+    table.start(A);
+    table.run_for(15_000);
+    assert_eq!(table.status[&A].role, None);
+    assert_eq!(table.servers(), [B]);
+    assert_eq!(table.open(A, 1), Reply::Refused { error: 927 });
+    table.crash(A);
+    table.run_for(1_000);
+    table.start(A);
+    table.run_for(1_000);
+    assert_eq!(table.open(A, 1), Reply::Refused { error: 927 });
+    assert_eq!(table.sql(A, "ALTER DATABASE sales SET PARTNER = 'TCP://B:5022'"), Ok(()));
+    assert_eq!(table.sql(B, "ALTER DATABASE sales SET PARTNER = 'TCP://A:5022'"), Ok(()));
+    table.run_for(5_000);
+    assert_eq!(table.state(A), (Role::Mirror, MirroringState::Synchronized));
+}
+
 /// An isolated principal without quorum comes online again. [C-83]
 #[test]
 fn off_brings_an_isolated_principal_online() {

@@ -45,7 +45,7 @@ impl Partner {
                 }
             },
             Received::Stranger => self.channel_down(cx, peer),
-            Received::Ended => self.session_ended(cx),
+            Received::Ended { n, owner } => self.session_ended(cx, n, owner),
             Received::Other(header, message) => {
                 if !self.other_message(cx, peer, header, message) {
                     self.break_link(cx, peer);

@@ -41,12 +41,22 @@ impl Partner {
         Ok(())
     }
 
-    /// A peer says that the session was removed. [C-80, C-81]
-    pub(super) fn session_ended(&mut self, cx: &mut Cx<'_>) {
-        if !self.is_over() {
-            self.fail_statement(cx, 1438);
-            self.end(cx);
+    /// A peer says that the session was removed, at role sequence `n` and with `owner` as principal: this copy is what it
+    /// was by then. A principal that was superseded does not go on as if it had never been. [C-80, C-81, C-84, FO-47]
+    pub(super) fn session_ended(&mut self, cx: &mut Cx<'_>, n: RoleSequence, owner: InstanceId) {
+        if self.is_over() {
+            return;
         }
+        self.fail_statement(cx, 1438);
+        if n > self.common.n() && owner == self.other && matches!(self.role, RoleData::Principal(_)) {
+            self.common.keeper.change(cx.out, |r| {
+                r.shared.n = n;
+                r.shared.owner = owner;
+                r.shared.synchronized = Stamped::not_synchronized(n);
+            });
+            self.become_mirror(cx, Elected::No);
+        }
+        self.end(cx);
     }
 
     /// The session ends here; it is told when that is durable.
@@ -82,9 +92,9 @@ impl Partner {
             return;
         }
         self.released = true;
-        let generation = record.shared.generation;
+        let RoleRecord { generation, owner, .. } = record.shared;
         for peer in self.peers() {
-            self.common.send(cx, peer, &Message::SessionEnd { generation });
+            self.common.send(cx, peer, &Message::SessionEnd { generation, owner });
         }
         self.common.channels.clear();
         let n = self.common.n();
@@ -92,6 +102,8 @@ impl Partner {
             r.shared.witness.set(n, WitnessSetting::Off);
             r.shared.suspended.set(n, false);
         });
+        // Told before the first answer that needs no mirror any more.
+        self.show(cx);
         if let RoleData::Principal(p) = &mut self.role {
             p.alone(cx.now);
         }
@@ -106,8 +118,9 @@ impl Partner {
                     self.started(cx, new);
                     self.record(cx, peer, &record, log);
                 } else {
-                    let message = Message::SessionEnd { generation: record.generation };
-                    cx.transport.send(peer, self.common.session, record.n, &message, cx.out);
+                    let owner = self.common.shared().owner;
+                    let message = Message::SessionEnd { generation: record.generation, owner };
+                    cx.transport.send(peer, self.common.session, self.common.n(), &message, cx.out);
                 }
             }
             Message::Start { record, log, log_start } => {

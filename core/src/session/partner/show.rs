@@ -65,11 +65,6 @@ impl Partner {
 
     /// Reports what has changed in the views, one permitted transition at a time, and the numbered events. [TR-*, EV-*]
     pub(super) fn show(&mut self, cx: &mut Cx<'_>) {
-        // Views never show what is not durable yet. [P-1]
-        let keeper = &self.common.keeper;
-        if keeper.switching() || keeper.durable_suspended() != keeper.record().shared.suspended {
-            return;
-        }
         let session = self.common.session;
         let serving = match &self.role {
             RoleData::Principal(p) => p.serving,
@@ -88,6 +83,11 @@ impl Partner {
             self.last_event = 0;
             (self.was_serving, self.was_exposed) = (false, false);
             self.tell(cx, Status { role: None, state: None, n, witness: None, safety, serving });
+            return;
+        }
+        // Views never show what is not durable yet; the end of a session is by now. [P-1]
+        let keeper = &self.common.keeper;
+        if keeper.switching() || keeper.durable_suspended() != keeper.record().shared.suspended {
             return;
         }
         let role = self.role_now();
