@@ -93,7 +93,7 @@ fn table_of_shrunk_plans() {
     let mut steps = Vec::new();
     let mut times = Vec::new();
     for bug in Bug::ALL {
-        for (scenario, seeds) in [("chaos/chaos", 60), ("chaos/owner", 60), ("chaos/swarm", 200)] {
+        for (scenario, seeds) in [("chaos/chaos", 30), ("chaos/owner", 30), ("chaos/swarm", 60)] {
             let Some(failure) = first_failure(*bug, &named(scenario), seeds) else { continue };
             let clock = Clock::start();
             let result = shrunk(&failure, 1);
