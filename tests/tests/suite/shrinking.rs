@@ -6,12 +6,14 @@
 use crate::named;
 use dbm_core::bugs::Bug;
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};
+use dbm_sim::fault::{Action, Path};
+use dbm_sim::moments::What;
 use dbm_sim::plan;
 use dbm_sim::read;
 use dbm_sim::runner::{self, Options};
-use dbm_sim::scenario::Scenario;
+use dbm_sim::scenario::{Scenario, Step, Trigger};
 use dbm_sim::shrink::{self, Budget, Shrunk, Size};
-use std::path::Path;
+use dbm_sim::time::Time;
 
 /// A planted bug in a plan that it makes fail.
 struct Failure {
@@ -53,7 +55,7 @@ fn shrinks(bug: &str, scenario: &str) {
     let result = shrunk(&failure, 1);
     // As a file, and from the file.
     let text = shrink::text(&result.plan);
-    let plan = read::text(Path::new("shrunk.json"), &text).unwrap_or_else(|e| panic!("{e}"));
+    let plan = read::text("shrunk.json".as_ref(), &text).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(plan, result.plan);
     assert!(plan::is_plan(&plan) && plan.seed == failure.plan.seed);
     let fails = |bug| shrink::signatures(&plan, &runner::run, with(bug)).contains(&failure.signature);
@@ -82,6 +84,40 @@ fn a_principal_that_asks_nobody() {
 #[test]
 fn a_claim_that_is_forgotten() {
     shrinks("volatile-claim", "chaos/swarm");
+}
+
+/// A moment that a run shows is one at which a step that waits for it is performed, by the same count.
+#[test]
+fn moments_are_counted_as_triggers_count_them() {
+    let mut plan = plan::resolve(&named("failover/principal-crash-restart").scenario, 5);
+    let options = Options { moments: true, ..Options::default() };
+    let mut newest: Vec<(Trigger, u32, Time)> = Vec::new();
+    for seen in runner::run(&plan, &options).moments {
+        let What::Occurred(trigger) = seen.what else { continue };
+        match newest.iter_mut().find(|(known, ..)| *known == trigger) {
+            Some((_, count, at)) => (*count, *at) = (*count + 1, seen.at),
+            None => newest.push((trigger, 1, seen.at)),
+        }
+    }
+    assert!(newest.len() > 40, "{} triggers", newest.len());
+    // Nothing is done there that could be felt: no overlay lies on that path.
+    let path = || Path { from: "A".into(), to: "W".into(), both: false };
+    let first = plan.timeline.len();
+    plan.timeline.extend(newest.iter().map(|(trigger, count, _)| Step {
+        at: None,
+        between: None,
+        on: Some(trigger.clone()),
+        nth: Some(*count),
+        after_step: None,
+        delay: None,
+        until: None,
+        action: Action::Heal(path()),
+    }));
+    let again = runner::run(&plan, &options).moments;
+    for (i, (trigger, count, at)) in newest.iter().enumerate() {
+        let performed = again.iter().find(|seen| seen.what == What::Step(first + i)).map(|seen| seen.at);
+        assert_eq!(performed, Some(*at), "{count} {trigger:?}");
+    }
 }
 
 /// Every planted bug that shows in one of the first seeds, shrunk; for `docs/shrinking.md`.
