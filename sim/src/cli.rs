@@ -5,7 +5,9 @@
 
 mod args;
 mod explore;
+mod fuzz;
 mod shrink;
+mod stopwatch;
 
 use crate::campaign::{self, Finished, Job, Jobs, Mode, Runner, Source};
 use crate::coverage::Required;
@@ -18,6 +20,7 @@ use crate::schema;
 pub use args::{Args, Command, RunArgs, Seeds};
 use clap::Parser;
 pub use explore::ExploreArgs;
+pub use fuzz::FuzzArgs;
 pub use shrink::ShrinkArgs;
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -128,6 +131,7 @@ fn dispatch(command: Command, runner: Runner<'_>, streams: &mut Streams<'_>) -> 
             }
             runs(&[source], None, &run, runner, streams)
         }
+        Command::Fuzz(args) => fuzz::command(&args, runner, streams),
         Command::Explore(args) => explore::explore(&args, streams),
         Command::Shrink(args) => shrink::command(&args, &load(args.file())?, runner, streams),
         Command::List { files, json } => list(&files, json, streams),

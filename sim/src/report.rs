@@ -8,6 +8,7 @@ pub use signature::signature;
 use crate::coverage::{Coverage, Required};
 use crate::expect::Unmet;
 use crate::moments::Seen;
+use crate::promise::{Promise, Tier};
 use crate::time::Time;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub struct Violation {
     pub what: String,
 }
 
+/// The premise of liveness, as reports name it.
+const END_JUDGED: &str = "liveness: the run ended long enough after the last fault";
+
 /// What a run has shown, as the runner hands it over.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -43,8 +47,12 @@ pub struct Outcome {
     pub checkpoints: Vec<(u64, u64)>,
     /// Events and states of the window that was asked for, a line each.
     pub recorded: Vec<String>,
+    /// What the plan promises.
+    pub promise: Promise,
     /// Broken invariants.
     pub violations: Vec<Violation>,
+    /// Broken invariants of a plan that is outside the guarantee.
+    pub beyond: Vec<Violation>,
     /// Expectations and triggers that were not met.
     pub unmet: Vec<Unmet>,
     /// How often each premise of an invariant held, by "invariant: premise".
@@ -118,10 +126,16 @@ pub struct RunReport {
     pub seed: u64,
     /// Held or failed.
     pub verdict: Verdict,
+    /// What the plan promises: "live", "safe" or "outside".
+    pub promise: Tier,
+    /// Why it promises no more.
+    pub promise_reasons: Vec<String>,
     /// Rolling digest of all events and states, 16 hexadecimal digits.
     pub digest: String,
     /// Every violation, in the order found.
     pub violations: Vec<ViolationReport>,
+    /// What the oracle found in a plan outside the guarantee; it fails nothing.
+    pub beyond: Vec<ViolationReport>,
     /// Expectations not met and triggers never reached.
     pub unmet: Vec<Unmet>,
     /// How often the premise of each invariant held.
@@ -161,8 +175,11 @@ impl RunReport {
             file: file.into(),
             seed,
             verdict: Verdict::Held,
+            promise: Tier::default(),
+            promise_reasons: Vec::new(),
             digest: format!("{:016x}", 0),
             violations: Vec::new(),
+            beyond: Vec::new(),
             unmet: Vec::new(),
             premises: BTreeMap::new(),
             faults_felt: BTreeMap::new(),
@@ -194,8 +211,11 @@ impl RunReport {
         let failed = !outcome.violations.is_empty() || !outcome.unmet.is_empty();
         RunReport {
             verdict: if failed { Verdict::Failed } else { Verdict::Held },
+            promise: outcome.promise.tier,
+            promise_reasons: outcome.promise.reasons.clone(),
             digest: format!("{:016x}", outcome.digest),
             violations: outcome.violations.iter().map(violation).collect(),
+            beyond: outcome.beyond.iter().map(violation).collect(),
             unmet: outcome.unmet.clone(),
             premises: outcome.premises.clone(),
             faults_felt: named(&outcome.faults_felt),
@@ -234,7 +254,7 @@ impl RunReport {
             text.push('\n');
         };
         line(format_args!(
-            "{verdict} {} seed {}  digest {}  {} events in {}, {} committed, {} unknown, {} failed, {}, downtime {}",
+            "{verdict} {} seed {}  digest {}  {} events in {}, {} committed, {} unknown, {} failed, {}, downtime {}, promise {}",
             self.scenario,
             self.seed,
             self.digest,
@@ -245,10 +265,14 @@ impl RunReport {
             self.failed,
             count(self.failovers, "failover"),
             self.downtime,
+            self.promise,
         ));
         for v in &self.violations {
             let rule = if v.rule.is_empty() { String::new() } else { format!(" [{}]", v.rule) };
             line(format_args!("  broken: {}{rule} at {}: {}", v.invariant, v.at, v.what));
+        }
+        for v in &self.beyond {
+            line(format_args!("  beyond the promise: {} [{}] at {}: {}", v.invariant, v.rule, v.at, v.what));
         }
         for u in &self.unmet {
             line(format_args!("  not seen: {}: {}; {}", u.path, u.expected, u.seen));
@@ -291,6 +315,12 @@ pub struct Summary {
     pub runs_with_faults: u64,
     /// Runs with a switch of the principal role.
     pub runs_with_failovers: u64,
+    /// Runs by what their plan promises.
+    pub promises: BTreeMap<String, u64>,
+    /// Runs that promise to be live at the end and were not judged there.
+    pub live_unjudged: u64,
+    /// Runs outside the guarantee in which the oracle found something.
+    pub runs_beyond: u64,
     /// Premises of all runs.
     pub premises: BTreeMap<String, u64>,
     /// Faults of all runs.
@@ -318,6 +348,9 @@ impl Default for Summary {
             failed: 0,
             runs_with_faults: 0,
             runs_with_failovers: 0,
+            promises: BTreeMap::new(),
+            live_unjudged: 0,
+            runs_beyond: 0,
             premises: BTreeMap::new(),
             faults_felt: BTreeMap::new(),
             committed: 0,
@@ -336,6 +369,10 @@ impl Summary {
         self.runs += 1;
         self.runs_with_faults += u64::from(report.faults_felt.values().any(|n| *n > 0));
         self.runs_with_failovers += u64::from(report.failovers > 0);
+        *self.promises.entry(report.promise.name().into()).or_default() += 1;
+        let judged = report.premises.get(END_JUDGED).is_some_and(|n| *n > 0);
+        self.live_unjudged += u64::from(report.promise == Tier::Live && !judged);
+        self.runs_beyond += u64::from(!report.beyond.is_empty());
         for (name, n) in &report.premises {
             *self.premises.entry(name.clone()).or_default() += n;
         }
@@ -380,6 +417,14 @@ impl Summary {
             self.committed,
             self.events
         );
+        let promises: Vec<String> =
+            self.promises.iter().map(|(tier, runs)| format!("{tier} {runs}")).collect();
+        text.push_str(&format!(
+            "  promises: {}; {} live not judged at the end; {} outside with findings\n",
+            promises.join(", "),
+            self.live_unjudged,
+            self.runs_beyond
+        ));
         text.push_str(&self.coverage.text());
         for missing in &self.missing {
             text.push_str(&format!("  missing: {missing}\n"));

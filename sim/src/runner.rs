@@ -2,6 +2,7 @@
 
 pub use crate::driver::Driver;
 use crate::driver::{self, RunOptions};
+use crate::promise::{self, Tier};
 use crate::report::{Loss, Outcome, Violation};
 use crate::scenario::{SafetyDecl, Scenario};
 use crate::world::SESSION;
@@ -14,6 +15,9 @@ use std::sync::Arc;
 
 /// Money in each account when a run starts.
 const OPENING_BALANCE: i64 = 1000;
+
+/// Invariants that no plan is excused from.
+const UNCONDITIONAL: [&str; 2] = ["panic", "livelock"];
 
 /// How to run a plan.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,12 +79,16 @@ pub fn run_with(plan: &Scenario, options: &RunOptions) -> Outcome {
     let ran =
         driver::run_apart(plan, seed, options).expect("a plan that was validated names nothing unknown");
     let verdict = ran.verdict.unwrap_or_default();
+    let promise = promise::of(plan);
     let broken = verdict.violations.iter().map(|v| Violation {
         invariant: v.invariant,
         rule: v.rule.to_owned(),
         at: v.at,
         what: v.what.clone(),
     });
+    // Outside the guarantee nothing is owed but that the program itself is sound.
+    let (broken, beyond): (Vec<Violation>, Vec<Violation>) =
+        broken.partition(|v| promise.tier != Tier::Outside || UNCONDITIONAL.contains(&v.invariant));
     // How statements end is an expectation of the plan, reported there; panics are reported by the oracle.
     let own = ran.findings.iter().filter(|f| f.rule == "livelock").map(|f| Violation {
         invariant: "livelock",
@@ -100,7 +108,9 @@ pub fn run_with(plan: &Scenario, options: &RunOptions) -> Outcome {
         checkpoints: ran.checkpoints,
         moments: ran.moments,
         recorded: ran.recorded,
-        violations: broken.chain(own).collect(),
+        promise,
+        violations: broken.into_iter().chain(own).collect(),
+        beyond,
         unmet: ran.unmet,
         premises,
         faults_felt: ran.faults_felt,

@@ -71,7 +71,7 @@ impl Watch {
         Watch {
             digest: Digest::default(),
             trace: trace.then(|| Trace::new(roster.clone())),
-            oracle: judge.then(|| Oracle::new(OracleSetup::new(&plan))),
+            oracle: judge.then(|| Oracle::new(OracleSetup::promised(&plan))),
             expectations: Expectations::new(&plan),
             coverage: coverage::Watcher::default(),
             plan,

@@ -134,10 +134,11 @@ fn json_has_its_fields_in_their_order() {
         keys
     };
     let lines: Vec<&str> = seen.out.lines().collect();
-    let run = "type scenario file seed verdict digest violations unmet premises faults_felt committed unknown \
-               failed failovers events virtual_time downtime lost_transactions losses coverage reproduce";
-    let summary = "type runs held failed runs_with_faults runs_with_failovers premises faults_felt committed \
-                   events coverage missing failures first_failure";
+    let run = "type scenario file seed verdict promise promise_reasons digest violations beyond unmet premises \
+               faults_felt committed unknown failed failovers events virtual_time downtime lost_transactions losses \
+               coverage reproduce";
+    let summary = "type runs held failed runs_with_faults runs_with_failovers promises live_unjudged runs_beyond \
+                   premises faults_felt committed events coverage missing failures first_failure";
     assert_eq!(fields(lines[0]).join(" "), run);
     assert_eq!(fields(lines[2]).join(" "), summary);
     let objects = objects(&seen.out);

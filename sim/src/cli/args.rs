@@ -43,6 +43,8 @@ pub enum Command {
         #[command(flatten)]
         run: RunArgs,
     },
+    /// Run many seeds and tell distinct failures and what all runs together have tested
+    Fuzz(super::fuzz::FuzzArgs),
     /// Explore every order of events, and every place of a few faults, from a situation
     #[command(after_help = EXIT_STATUS)]
     Explore(super::explore::ExploreArgs),

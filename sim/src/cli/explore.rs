@@ -1,5 +1,6 @@
 //! `dbmsim explore`.
 
+use super::stopwatch::Stopwatch;
 use super::{CliError, FAILED, HELD, Streams};
 use crate::explore::action::Action;
 use crate::explore::as_scenario;
@@ -293,23 +294,4 @@ fn spinner(shown: bool) -> indicatif::ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-/// Wall-clock time, for figures and the limit in minutes only.
-struct Stopwatch {
-    #[allow(
-        clippy::disallowed_types,
-        reason = "a figure for people, and a limit that says it depends on the machine"
-    )]
-    begin: std::time::Instant,
-}
-
-impl Stopwatch {
-    #[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "as above")]
-    fn start() -> Self {
-        Stopwatch { begin: std::time::Instant::now() }
-    }
-    fn elapsed(&self) -> Duration {
-        self.begin.elapsed()
-    }
 }

@@ -1,5 +1,7 @@
 //! The command line as its users see it: output and exit status.
 
+mod fuzz;
+
 use super::*;
 use crate::expect::Unmet;
 use crate::read::tests::SMALL;
@@ -16,25 +18,33 @@ struct Seen {
 
 /// Runs `dbmsim` with a runner under which every seed that ends in 3 fails, and seed 13 panics.
 fn dbmsim(args: &[&str]) -> Seen {
-    let runner = |plan: &Scenario, options: &Options| {
-        let seed = plan.seed.unwrap_or_default();
-        assert_ne!(seed, 13, "unlucky");
-        let unmet = Unmet { path: "expect[0]".into(), expected: "by 1s: x".into(), seen: "y".into() };
-        Outcome {
-            digest: seed * 17,
-            end: plan.duration,
-            downtime: Time::millis(1500),
-            unmet: if seed % 10 == 3 { vec![unmet] } else { Vec::new() },
-            trace: if options.trace { vec![format!("event of {seed}")] } else { Vec::new() },
-            ..Outcome::default()
-        }
-    };
+    captured(|streams| {
+        let args = std::iter::once("dbmsim").chain(args.iter().copied()).map(OsString::from);
+        run(args, &stand_in, streams)
+    })
+}
+
+fn stand_in(plan: &Scenario, options: &Options) -> Outcome {
+    let seed = plan.seed.unwrap_or_default();
+    assert_ne!(seed, 13, "unlucky");
+    let unmet = Unmet { path: "expect[0]".into(), expected: "by 1s: x".into(), seen: "y".into() };
+    Outcome {
+        digest: seed * 17,
+        end: plan.duration,
+        downtime: Time::millis(1500),
+        unmet: if seed % 10 == 3 { vec![unmet] } else { Vec::new() },
+        trace: if options.trace { vec![format!("event of {seed}")] } else { Vec::new() },
+        ..Outcome::default()
+    }
+}
+
+/// What a command writes, without colours.
+fn captured(command: impl FnOnce(&mut Streams<'_>) -> u8) -> Seen {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut strip_out = anstream::StripStream::new(&mut out as &mut dyn Write);
     let mut strip_err = anstream::StripStream::new(&mut err as &mut dyn Write);
-    let args = std::iter::once("dbmsim").chain(args.iter().copied()).map(OsString::from);
     let mut streams = Streams { out: &mut strip_out, err: &mut strip_err, progress: false };
-    let status = run(args, &runner, &mut streams);
+    let status = command(&mut streams);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is text");
     Seen { status, out: text(out), err: text(err) }
 }

@@ -1,9 +1,12 @@
-//! Liveness: when everything is whole again and the bound has passed, the session works as if nothing had happened.
+//! Liveness: when everything is whole again, or a majority is left whole, and the bound has passed, the session works as
+//! if nothing had happened.
 //!
-//! Judged once, at the end of the run, if no fault is in force and nothing has changed for longer than the settling
-//! bound and a catch-up allowance: exactly one partner answers, clients make progress while the workload runs, both
-//! views show SYNCHRONIZED under FULL (unless an owner's statement suspended the session), and the mirror has what the
-//! principal had a moment ago.
+//! Judged once, at the end of the run, if the plan promises it and nothing has changed for longer than the settling bound
+//! and a catch-up allowance. In a world without any fault: exactly one partner answers, clients make progress while the
+//! workload runs, both views show SYNCHRONIZED under FULL (unless an owner's statement suspended the session), and the
+//! mirror has what the principal had a moment ago. The same without a witness that is gone for good. When a partner is
+//! gone for good, the one that is left with the witness must serve: the promise says that the session was whole before, so
+//! a principal can run exposed [QR-8] and a mirror can take over [QT-A7].
 
 use super::OracleSetup;
 use super::chain::Chain;
@@ -11,6 +14,7 @@ use super::records::Records;
 use super::report::{Premise, Report};
 use super::states::States;
 use super::world::World;
+use crate::promise::Tier;
 use crate::scenario::Workload;
 use crate::time::Time;
 use dbm_core::types::{InstanceId, MirroringState, Safety};
@@ -20,9 +24,22 @@ const WINDOW: Time = Time::secs(5);
 /// Allowance for catching up after the world has settled.
 const CATCH_UP: Time = Time::secs(10);
 
+/// Who is left at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Everybody.
+    All,
+    /// Both partners, without the witness.
+    Partners,
+    /// One partner and the witness.
+    One(InstanceId),
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Liveness {
     partners: [InstanceId; 2],
+    witness: Option<InstanceId>,
+    tier: Tier,
     safety: Safety,
     workload: Option<Workload>,
     /// When each partner last answered a client successfully.
@@ -40,6 +57,8 @@ impl Liveness {
     pub(super) fn new(setup: &OracleSetup) -> Self {
         Liveness {
             partners: setup.partners,
+            witness: setup.witness,
+            tier: setup.tier,
             safety: setup.safety,
             workload: setup.workload,
             answered: [None; 2],
@@ -69,6 +88,31 @@ impl Liveness {
         })
     }
 
+    /// Who is left at the end of a run, if that world is judged.
+    fn left(&self, end: Time, world: &World) -> Option<Left> {
+        if world.healthy() {
+            return Some(Left::All);
+        }
+        if !world.settled(end) {
+            return None;
+        }
+        let [a, b] = self.partners;
+        if world.connected(a, b) {
+            let reached = |partner| self.witness.is_some_and(|w| world.connected(partner, w));
+            return match [a, b].map(reached) {
+                [true, true] => Some(Left::All),
+                [false, false] => Some(Left::Partners),
+                [true, false] | [false, true] => None,
+            };
+        }
+        let witness = self.witness?;
+        match [a, b].map(|partner| world.connected(partner, witness)) {
+            [true, false] => Some(Left::One(a)),
+            [false, true] => Some(Left::One(b)),
+            [true, true] | [false, false] => None,
+        }
+    }
+
     pub(super) fn finish(
         &self,
         end: Time,
@@ -79,10 +123,14 @@ impl Liveness {
         report: &mut Report,
     ) {
         let quiet = quiet_after(world, world.last_change(), world.last_statement());
-        if !world.healthy() || end < quiet || world.tried.foreign {
+        if self.tier != Tier::Live || end < quiet || world.tried.foreign {
             return;
         }
+        let Some(left) = self.left(end, world) else { return };
         report.held(Premise::EndJudged);
+        if left != Left::All {
+            report.held(Premise::SurvivorsJudged);
+        }
         let since = Time(end.0 - WINDOW.0);
         let recent: Vec<InstanceId> = (0..2)
             .filter(|&i| self.answered[i].is_some_and(|at| at >= since))
@@ -100,6 +148,15 @@ impl Liveness {
                 report
                     .fire("liveness", "QR-17", end, || format!("no commit has been confirmed since {since}"));
             }
+        }
+        if let Left::One(partner) = left {
+            report.held(Premise::SurvivorServes);
+            if recent.iter().any(|server| *server != partner) {
+                report.fire("liveness", "Q-5", end, || {
+                    format!("instance {} is left with the witness, and another answers clients", partner.0)
+                });
+            }
+            return;
         }
         // A suspended session stays as it is until RESUME. [INV-9]
         let newest = records.newest();
@@ -146,8 +203,9 @@ impl Liveness {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testkit::{A, B, Bench, C0, Log, Rec, SESSION};
+    use super::super::testkit::{A, B, Bench, C0, Log, Rec, SESSION, W};
     use crate::observe::Fact;
+    use crate::promise::Tier;
     use dbm_core::io::Reply;
     use dbm_core::types::{InstanceId, MirroringState, Role, RoleSequence, Safety};
     use dbm_core::view::Status;
@@ -194,5 +252,61 @@ mod tests {
         assert_eq!(run(MirroringState::Synchronizing, true, true), [("liveness", "QR-17")]);
         assert_eq!(run(MirroringState::Synchronized, false, true), [("liveness", "S-33")]);
         assert_eq!(run(MirroringState::Synchronized, true, false), [("liveness", "QR-17")]);
+    }
+
+    /// At 40 s `gone` is dead for good; at 119 s `server`, if any, still answers. The run ends at 120 s.
+    fn without(
+        gone: InstanceId,
+        server: Option<InstanceId>,
+        tier: Tier,
+    ) -> Vec<(&'static str, &'static str)> {
+        let mut bench = Bench::new(true);
+        bench.oracle.liveness.tier = tier;
+        for (partner, role) in [(A, Role::Principal), (B, Role::Mirror)] {
+            show(&mut bench, partner, role, MirroringState::Synchronized);
+        }
+        bench.replied(C0, A, Reply::Begun { n: RoleSequence(1) });
+        bench.at(40);
+        bench.fact(Fact::Died { instance: gone });
+        bench.at(119);
+        if let Some(server) = server {
+            bench.oracle.liveness.confirmed(bench.now);
+            bench.oracle.liveness.served(bench.now, server);
+        }
+        bench.at(120);
+        bench.finish()
+    }
+
+    #[test]
+    fn survivors_that_serve_are_in_order() {
+        assert_eq!(without(W, Some(A), Tier::Live), []);
+        assert_eq!(without(B, Some(A), Tier::Live), []);
+        assert_eq!(without(A, Some(B), Tier::Live), []);
+    }
+
+    #[test]
+    fn survivors_that_serve_nobody_are_found_where_the_plan_promises_it() {
+        for gone in [A, B, W] {
+            assert_eq!(without(gone, None, Tier::Live), [("liveness", "QR-17")]);
+            assert_eq!(without(gone, None, Tier::Safe), []);
+        }
+    }
+
+    #[test]
+    fn one_who_is_gone_and_serves_is_found() {
+        assert_eq!(without(A, Some(A), Tier::Live), [("liveness", "Q-5")]);
+    }
+
+    #[test]
+    fn partners_without_their_witness_must_be_synchronized() {
+        let mut bench = Bench::new(true);
+        show(&mut bench, A, Role::Principal, MirroringState::Synchronized);
+        show(&mut bench, B, Role::Mirror, MirroringState::Disconnected);
+        bench.fact(Fact::Died { instance: W });
+        bench.at(119);
+        bench.oracle.liveness.confirmed(bench.now);
+        bench.oracle.liveness.served(bench.now, A);
+        bench.at(120);
+        assert_eq!(bench.finish(), [("liveness", "QR-17")]);
     }
 }

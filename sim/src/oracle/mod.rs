@@ -48,6 +48,7 @@ pub use report::{Loss, PER_RULE_MAX, Stats, VIOLATIONS_MAX, Verdict, Violation, 
 
 use crate::fault::Action;
 use crate::observe::{ClientId, Fact};
+use crate::promise::{self, Tier};
 use crate::scenario::{SafetyDecl, Scenario, Workload};
 use crate::time::Time;
 use dbm_core::config::Tuning;
@@ -79,6 +80,8 @@ pub struct OracleSetup {
     pub slack: Time,
     /// The load, if there is one.
     pub workload: Option<Workload>,
+    /// What the plan promises.
+    pub tier: Tier,
     /// The session judged.
     pub session: SessionId,
     /// How frames and session records are decoded.
@@ -86,6 +89,11 @@ pub struct OracleSetup {
 }
 
 impl OracleSetup {
+    /// For a plan, held to what it promises.
+    pub fn promised(plan: &Scenario) -> Self {
+        OracleSetup { tier: promise::of(plan).tier, ..OracleSetup::new(plan) }
+    }
+
     /// For a scenario or plan. Instances named nowhere count as the first two.
     pub fn new(scenario: &Scenario) -> Self {
         let names: Vec<String> = scenario.instances.iter().map(|i| i.name.clone()).collect();
@@ -113,6 +121,7 @@ impl OracleSetup {
             drift_ppm: clocks.chain(faults).chain([scenario.clock_rate_ppm_max]).max().unwrap_or_default(),
             slack: Time::secs(5) + Time(50 * slowest),
             workload: scenario.workload,
+            tier: Tier::default(),
             session: crate::world::SESSION,
             decoders: Decoders::default(),
             names,
@@ -127,6 +136,20 @@ pub fn judged_after(plan: &Scenario, last_change: Time, last_statement: Time) ->
     let mut world = world::World::new(&OracleSetup::new(plan));
     world.foresee(plan);
     liveness::quiet_after(&world, last_change, last_statement)
+}
+
+/// Do all clocks of `plan` keep the bound for leases, for every time-out period that its statements may set? [OQ-8]
+pub fn clocks_in_bound(plan: &Scenario) -> bool {
+    let mut world = world::World::new(&OracleSetup::new(plan));
+    world.foresee(plan);
+    world.guaranteed()
+}
+
+/// May a statement of `plan` do what the oracle does not follow, such as end the session?
+pub fn ends_session(plan: &Scenario) -> bool {
+    let mut world = world::World::new(&OracleSetup::new(plan));
+    world.foresee(plan);
+    world.tried.foreign
 }
 
 /// Judges one run.

@@ -163,6 +163,8 @@ premises! {
     MirrorMustTakeOver = "availability", "a settled world in which the mirror must have taken over";
     IsolatedMustNotServe = "availability", "a settled world with an isolated partner was passed";
     EndJudged = "liveness", "the run ended long enough after the last fault";
+    SurvivorsJudged = "liveness", "the run ended with a majority whose last change was long enough ago";
+    SurvivorServes = "liveness", "a partner and the witness were left, and the partner had to serve";
     ProgressJudged = "liveness", "the workload still ran at the end";
     StatesJudged = "liveness", "both views were compared with SYNCHRONIZED";
 }

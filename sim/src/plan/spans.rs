@@ -8,6 +8,7 @@ use crate::fault::{Action, Path};
 use crate::scenario::{FaultClass, Scenario};
 use crate::time::Time;
 use crate::validate;
+use std::fmt;
 
 /// What a fault holds, and its repair lifts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,20 @@ pub enum Target {
     Rate(String),
     /// A host's wall clock.
     Wall(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Process(name) => write!(f, "the process of {name}"),
+            Target::Host(name) => write!(f, "the host {name}"),
+            Target::Paused(name) | Target::Cpu(name) => write!(f, "{name}"),
+            Target::Path(from, to) => write!(f, "the path from {from} to {to}"),
+            Target::Disk(name) => write!(f, "the disk of {name}"),
+            Target::Stored(name, file) => write!(f, "the {file} of {name}"),
+            Target::Rate(host) | Target::Wall(host) => write!(f, "the clock of {host}"),
+        }
+    }
 }
 
 /// A fault in force.

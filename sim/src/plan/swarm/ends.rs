@@ -5,6 +5,7 @@ use crate::fault::{Action, Path};
 use crate::oracle;
 use crate::plan::draw::Draw;
 use crate::plan::owner::TAIL;
+use crate::promise;
 use crate::scenario::Scenario;
 use crate::time::Time;
 use crate::validate;
@@ -84,17 +85,23 @@ impl End {
         let last_statement = if owner { until + TAIL } else { until };
         let settled = |plan: &Scenario| oracle::judged_after(plan, until, last_statement) + MARGIN;
         let quiet = settled(&with(plan, steps));
-        plan.duration = match self {
-            End::Healed => quiet,
+        let (lost, end) = match self {
+            End::Healed => (quiet, quiet),
             End::Survivors(gone) => {
                 gone.steps(plan, until, steps);
-                quiet
+                (until, quiet)
             }
             End::Majority(gone) => {
                 gone.steps(plan, quiet, steps);
-                oracle::judged_after(&with(plan, steps), quiet, last_statement) + MARGIN
+                (quiet, oracle::judged_after(&with(plan, steps), quiet, last_statement) + MARGIN)
             }
         };
+        plan.duration = end;
+        // Who is left must not end with a full log.
+        let most = promise::commits_per_s_max(Time(end.0 - lost.0));
+        if let Some(workload) = &mut plan.workload {
+            workload.commits_per_s = workload.commits_per_s.min(most);
+        }
     }
 }
 
