@@ -10,9 +10,10 @@ use crate::message::Message;
 use crate::record::{self, Keeper, Record, Version};
 use crate::session::channel::Cx;
 use crate::session::partner::{Partner, refuse};
-use crate::storage::{Copy, CopyImage};
+use crate::storage::{Copy, CopyImage, Device, RecoveryError};
 use crate::transport::{Transport, TransportEvent};
-use crate::types::{InstanceId, Instant, SessionId};
+use crate::types::{InstanceId, Instant, RoleSequence, Safety, SessionId};
+use crate::view::Status;
 use crate::wire::Header;
 use crate::witness::Seat;
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ enum Place {
     Seat(Box<Seat>),
     /// A witness seat that was given up; its record file is at this version.
     Left(Version),
-    /// Its files cannot be used; the message number says why. [FL-31]
+    /// Its files cannot be used, or have failed: nothing happens any more before the process starts again. [FL-18, FL-31]
     Broken,
 }
 
@@ -123,12 +124,31 @@ impl Instance {
         let Some(place) = self.places.get_mut(&session) else { return };
         let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
         match (ticket.area(), place) {
+            // A version that did not reach the disk must never look durable. [P-1]
+            (Area::Record, Place::Partner(_) | Place::Seat(_)) if result == DiskResult::Failed => {
+                self.database_failed(session, 1459, out);
+            }
             (Area::Record, Place::Partner(p)) => p.written(cx),
             (Area::Record, Place::Seat(s)) => s.written(cx),
-            (Area::Copy, Place::Partner(p)) => p.disk(cx, ticket.serial(), result),
+            (Area::Copy, Place::Partner(p)) => match p.disk(cx, ticket.serial(), result) {
+                Ok(()) => {}
+                Err(Device::Log) => self.database_failed(session, 9001, out),
+                Err(Device::Data) => self.database_failed(session, 823, out),
+            },
             (Area::Start, Place::Loading { .. }) => self.loaded(session, ticket.serial(), result, out),
             (Area::Record | Area::Copy | Area::Start, _) => {}
         }
+    }
+
+    /// A file of the session has failed: the database ends here until the process starts again. [FL-18, OQ-35]
+    fn database_failed(&mut self, session: SessionId, number: u32, out: &mut Effects) {
+        let cx = &mut Cx { now: self.now, config: &self.config, transport: &mut self.transport, out };
+        match self.places.get_mut(&session) {
+            Some(Place::Partner(p)) => p.database_failed(cx, number),
+            Some(Place::Seat(s)) => s.database_failed(cx),
+            Some(Place::Loading { .. } | Place::Left(_) | Place::Broken) | None => {}
+        }
+        self.broken(session, number, out);
     }
 
     /// One file of a session has been read. The record decides what else is needed.
@@ -138,7 +158,19 @@ impl Instance {
             return;
         };
         let DiskResult::Read(bytes) = result else {
-            self.broken(session, 9001, out);
+            let data = [FileKind::Data as u64, FileKind::DoubleWrite as u64].contains(&serial);
+            let record = serial == FileKind::Record as u64;
+            self.broken(
+                session,
+                if record {
+                    1459
+                } else if data {
+                    823
+                } else {
+                    9001
+                },
+                out,
+            );
             return;
         };
         if serial == FileKind::Record as u64 {
@@ -187,6 +219,7 @@ impl Instance {
                 let partner = Partner::open(cx, session, database, keeper, copy);
                 self.opened(session, Place::Partner(Box::new(partner)), out);
             }
+            Err(RecoveryError::PageCorrupt(_)) => self.broken(session, 824, out),
             Err(_) => self.broken(session, 9004, out),
         }
     }
@@ -217,7 +250,20 @@ impl Instance {
     /// What is on the disk cannot be used: said, never skipped. [P-11, FL-31]
     fn broken(&mut self, session: SessionId, number: u32, out: &mut Effects) {
         out.push(Effect::Notice(Notice::Message { session, number }));
-        self.places.insert(session, Place::Broken);
+        if let Some(Place::Loading { early, part, .. }) = self.places.insert(session, Place::Broken) {
+            if part == Part::Partner {
+                let status = Status::offline(RoleSequence(0), Safety::Full);
+                out.push(Effect::Notice(Notice::Status { session, status }));
+            }
+            early.into_iter().for_each(|(peer, _, message)| self.say_broken(peer, session, &message, out));
+        }
+    }
+
+    /// Whoever speaks of the session hears that its database has failed here. [OQ-35]
+    fn say_broken(&mut self, peer: InstanceId, session: SessionId, heard: &Message, out: &mut Effects) {
+        if !matches!(heard, Message::DatabaseFailed | Message::NoSession | Message::SessionEnd { .. }) {
+            self.transport.send(peer, session, RoleSequence(0), &Message::DatabaseFailed, out);
+        }
     }
 
     /// Routes what the transport has to say.
@@ -269,7 +315,10 @@ impl Instance {
                             advanced = false;
                         }
                         Some(Place::Loading { early, .. }) => early.push((peer, header, message)),
-                        Some(Place::Broken) => {}
+                        Some(Place::Broken) => {
+                            self.say_broken(peer, header.session, &message, out);
+                            advanced = false;
+                        }
                         Some(Place::Left(_)) | None => {
                             self.stranger(peer, header.session, message, out);
                             advanced = false;
@@ -304,9 +353,9 @@ impl Instance {
                 seat.created(cx, peer, &record);
                 self.places.insert(session, Place::Seat(Box::new(seat)));
             }
-            Message::NoSession | Message::SessionEnd { .. } => {}
+            Message::NoSession | Message::SessionEnd { .. } | Message::DatabaseFailed => {}
             _ => {
-                cx.transport.send(peer, session, crate::types::RoleSequence(0), &Message::NoSession, cx.out);
+                cx.transport.send(peer, session, RoleSequence(0), &Message::NoSession, cx.out);
             }
         }
     }

@@ -168,8 +168,6 @@ pub enum ByeReason {
     TimedOut,
     /// Another link to the same peer is kept. [EP-14]
     Arbitration,
-    /// The sender ends its service as principal: a definite loss. [OQ-3.4]
-    EndOfService,
 }
 
 /// Which replicated setting.
@@ -394,6 +392,9 @@ pub enum Message {
         #[serde(skip)]
         image: Vec<u8>,
     },
+    /// The sender's files of this session have failed: it takes no part until its process starts again, as if that had
+    /// died. [OQ-35, FL-18]
+    DatabaseFailed,
 }
 
 macro_rules! kinds {
@@ -442,4 +443,5 @@ kinds! {
     SessionEnd = 29, "session_end";
     Start = 30, "start";
     StartFail = 31, "start_fail";
+    DatabaseFailed = 32, "database_failed";
 }

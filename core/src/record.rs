@@ -172,6 +172,11 @@ impl Keeper {
         self.record.shared.n
     }
 
+    /// Role sequence as the disk has it; 0 when no record is there yet.
+    pub fn durable_n(&self) -> RoleSequence {
+        self.durable_n
+    }
+
     /// The suspended flag as the disk has it: what views show. [P-1]
     pub fn durable_suspended(&self) -> Stamped<bool> {
         self.durable_suspended

@@ -64,8 +64,8 @@ pub enum TransportEvent {
 pub enum LinkLoss {
     /// Anything that proves nothing about the peer's process.
     Ambiguous,
-    /// The peer said that it ends its service as principal.
-    EndOfService,
+    /// The peer says that its database has failed: as good as dead. [OQ-35]
+    Failed,
     /// Another link to the same peer took its place.
     Replaced,
 }
@@ -300,11 +300,10 @@ impl Transport {
             (LinkState::Open { peer, .. }, Message::Bye { reason }) => {
                 let peer = *peer;
                 let loss = match reason {
-                    ByeReason::EndOfService => LinkLoss::EndOfService,
                     ByeReason::TimedOut | ByeReason::Arbitration
                         if planted(self.bug, Bug::AnyByeIsDefinite) =>
                     {
-                        LinkLoss::EndOfService
+                        LinkLoss::Failed
                     }
                     ByeReason::TimedOut | ByeReason::Arbitration => LinkLoss::Ambiguous,
                 };

@@ -41,6 +41,11 @@ impl Seat {
         self.drain(cx);
     }
 
+    /// Its record cannot be written: the partners are told. The caller drops the seat. [OQ-35, P-1]
+    pub fn database_failed(&mut self, cx: &mut Cx<'_>) {
+        self.common.say_failed(cx);
+    }
+
     fn drain(&mut self, cx: &mut Cx<'_>) {
         while let Some((peer, header, message)) = self.common.next_deferred() {
             self.message(cx, peer, header, message);
@@ -66,7 +71,7 @@ impl Seat {
     /// One message of a partner.
     pub fn message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) {
         match self.common.receive(cx, peer, header, message, false) {
-            Received::Done | Received::Stranger => {}
+            Received::Done | Received::Stranger | Received::Failed => {}
             Received::Record(theirs, log) => self.record(cx, peer, &theirs, log),
             Received::Ping { .. } => self.tick(cx),
             Received::Ended { .. } => self.end(cx),

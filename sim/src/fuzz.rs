@@ -8,10 +8,11 @@
 use crate::campaign::Source;
 use crate::coverage::Required;
 use crate::plan::swarm;
+use crate::promise::Tier;
 use crate::report::{RunReport, Summary, Verdict, count};
 use crate::shrink::Size;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// From this number of runs on the built-in swarm has to meet its gates.
@@ -44,6 +45,17 @@ pub enum Ended {
     Interrupted,
 }
 
+/// Runs whose plans promise the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OfTier {
+    /// Held.
+    pub held: u64,
+    /// Failed.
+    pub failed: u64,
+    /// Held, but with findings beyond what the plan promises.
+    pub beyond: u64,
+}
+
 /// One way to fail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
@@ -55,6 +67,8 @@ pub struct Failure {
     pub file: String,
     /// The smallest seed.
     pub seed: u64,
+    /// What its plan promises.
+    pub promise: Tier,
     /// What happened there.
     pub what: String,
     /// The command that runs it again.
@@ -105,8 +119,12 @@ pub struct Campaign {
     pub without_overlap: WithoutOverlap,
     /// Virtual time of all runs in whole seconds.
     pub virtual_seconds: u64,
+    /// Runs by what their plans promise: "live", "safe", "outside".
+    pub tiers: BTreeMap<&'static str, OfTier>,
     /// Distinct failures, by the run that showed them first.
     pub failures: Vec<Failure>,
+    /// What was found beyond the promise, by signature, with the number of runs. It fails nothing.
+    pub beyond: BTreeMap<String, u64>,
     /// Must everything that is required have been seen?
     pub gated: bool,
     /// Sums over all runs, and what is missing.
@@ -132,7 +150,9 @@ impl Campaign {
             calm: 0,
             without_overlap: WithoutOverlap::default(),
             virtual_seconds: 0,
+            tiers: Tier::ALL.into_iter().map(|tier| (tier.name(), OfTier::default())).collect(),
             failures: Vec::new(),
+            beyond: BTreeMap::new(),
             gated: false,
             summary: Summary::default(),
             virtual_us: 0,
@@ -146,6 +166,14 @@ impl Campaign {
     pub fn add(&mut self, source: &Source, report: &RunReport) -> Vec<usize> {
         self.summary.add(report);
         self.virtual_us += report.virtual_time.0;
+        let tier = self.tiers.entry(report.promise.name()).or_default();
+        tier.held += u64::from(report.verdict == Verdict::Held);
+        tier.failed += u64::from(report.verdict == Verdict::Failed);
+        tier.beyond += u64::from(report.verdict == Verdict::Held && !report.beyond.is_empty());
+        let beyond: BTreeSet<String> = report.beyond.iter().map(|found| found.signature()).collect();
+        for signature in beyond {
+            *self.beyond.entry(signature).or_default() += 1;
+        }
         if source.scenario.swarm.is_some() && swarm::shape(&source.scenario, report.seed).calm {
             self.calm += 1;
         } else {
@@ -208,6 +236,13 @@ impl Campaign {
             s.held,
             s.failed
         ));
+        for (name, tier) in &self.tiers {
+            let beyond = match tier.beyond {
+                0 => String::new(),
+                n => format!(", {n} with findings beyond the promise"),
+            };
+            line(format_args!("  promise {name}: {} held{beyond}, {} failed", tier.held, tier.failed));
+        }
         line(format_args!(
             "  {} events in {} s of virtual time, {} commits; {wall_seconds:.1} s on this machine, {:.0} runs/s",
             s.events,
@@ -219,6 +254,9 @@ impl Campaign {
             "  {} calm on purpose; of the other {} without overlapping faults: {} ({:.1} %)",
             self.calm, self.without_overlap.of, self.without_overlap.runs, self.without_overlap.percent
         ));
+        if s.live_unjudged > 0 {
+            line(format_args!("  {} promised to be live and were not judged at the end", s.live_unjudged));
+        }
         let c = &s.coverage;
         let all = |counts: &BTreeMap<String, u64>| {
             let items: Vec<String> = counts.iter().map(|(name, n)| format!("{name} {n}")).collect();
@@ -236,6 +274,9 @@ impl Campaign {
             count(c.crashes.len() as u64, "step")
         ));
         line(format_args!("  depth: {}", all(&c.depth)));
+        if !self.beyond.is_empty() {
+            line(format_args!("  runs with findings beyond the promise: {}", all(&self.beyond)));
+        }
         let never = s.premises.values().filter(|n| **n == 0).count();
         line(format_args!("  premises: {} held, {never} never", s.premises.len() - never));
         text.push_str(&c.text());
@@ -248,7 +289,10 @@ impl Campaign {
         }
         for failure in &self.failures {
             line(format_args!("{red}{}{red:#}: {}", failure.signature, count(failure.runs, "run")));
-            line(format_args!("  {} seed {}: {}", failure.file, failure.seed, failure.what));
+            line(format_args!(
+                "  {} seed {}, promise {}: {}",
+                failure.file, failure.seed, failure.promise, failure.what
+            ));
             if let Some(file) = &failure.plan {
                 line(format_args!("  plan: {file}"));
             }
@@ -274,6 +318,7 @@ fn failure(signature: String, report: &RunReport) -> Failure {
         runs: 0,
         file: report.file.clone(),
         seed: report.seed,
+        promise: report.promise,
         what,
         replay: report.reproduce.clone().unwrap_or_default(),
         plan: None,
@@ -345,6 +390,28 @@ mod tests {
         assert_eq!(campaign.without_overlap.runs, bare);
         let exact = bare as f64 * 100.0 / (200 - quiet) as f64;
         assert!((0.0..0.1).contains(&(campaign.without_overlap.percent - exact)));
+    }
+
+    #[test]
+    fn runs_are_told_by_what_they_promise() {
+        let sources = sources();
+        let mut campaign = Campaign::new(&sources, 0);
+        let beyond = RunReport { promise: Tier::Outside, ..report(0, &[]) };
+        let found = report(0, &[("data", "x"), ("data", "y")]).violations;
+        campaign.add(&sources[0], &RunReport { beyond: found, ..beyond.clone() });
+        campaign.add(&sources[0], &beyond);
+        campaign.add(&sources[0], &RunReport { promise: Tier::Safe, ..report(1, &[("logs", "x")]) });
+        campaign.finish(Ended::Done, None);
+        assert_eq!(campaign.tiers["outside"], OfTier { held: 2, failed: 0, beyond: 1 });
+        assert_eq!(campaign.tiers["safe"], OfTier { held: 0, failed: 1, beyond: 0 });
+        assert_eq!(campaign.tiers["live"], OfTier::default());
+        assert_eq!(campaign.beyond, BTreeMap::from([("data R-1".to_owned(), 1)]));
+        assert_eq!(campaign.failures[0].promise, Tier::Safe);
+        assert!(
+            campaign
+                .text(1.0)
+                .contains("promise outside: 2 held, 1 with findings beyond the promise, 0 failed")
+        );
     }
 
     #[test]

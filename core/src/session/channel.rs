@@ -183,6 +183,8 @@ pub enum Received {
     },
     /// The peer holds no such session: as good as a broken channel, until it says a record. [OQ-1, FL-30]
     Stranger,
+    /// The peer's database has failed: a definite loss. [OQ-35]
+    Failed,
     /// The session was removed, the peer says. [C-80, C-81]
     Ended {
         /// The newest role sequence that the peer knows.
@@ -283,6 +285,15 @@ impl Common {
         }
     }
 
+    /// Tells all peers that the files of this session have failed here. Nothing else is said any more, not even that a
+    /// switch is on its way. [OQ-35]
+    pub fn say_failed(&mut self, cx: &mut Cx<'_>) {
+        let (session, n) = (self.session, self.keeper.durable_n());
+        for channel in self.channels.iter().filter(|c| c.id.is_some()) {
+            cx.transport.send(channel.peer, session, n, &Message::DatabaseFailed, cx.out);
+        }
+    }
+
     /// Sends once `version` is durable, if the channel still stands then. [P-1]
     pub fn send_when_durable(
         &mut self,
@@ -342,10 +353,9 @@ impl Common {
 
     /// The link with `peer` is gone.
     pub fn link_down(&mut self, peer: InstanceId, loss: LinkLoss) {
-        let owner = self.shared().owner;
         if let Some(channel) = self.channel_mut(peer) {
             channel.down();
-            channel.gone |= loss == LinkLoss::EndOfService && peer == owner;
+            channel.gone |= loss == LinkLoss::Failed;
         }
         self.deferred.retain(|(from, ..)| *from != peer);
     }
@@ -390,6 +400,11 @@ impl Common {
         if let Message::SessionEnd { generation, owner } = message {
             let ended = Received::Ended { n: header.n, owner };
             return if generation == mine { ended } else { Received::Done };
+        }
+        if let Message::DatabaseFailed = message {
+            // The link stands, for other sessions; this one has no channel to a peer that takes no part.
+            self.link_down(peer, LinkLoss::Failed);
+            return Received::Failed;
         }
         if let Message::NoSession = message {
             // Until the peer says a record of its own, there is nothing to talk about. [OQ-1, FL-30]

@@ -9,7 +9,7 @@ use crate::bugs::Bug;
 use crate::io::{ClientEvent, ConnId, DiskResult, Effect, Notice, Reply};
 use crate::message::{ChannelId, LogPosition, Message, RoleRecord, Setting, Stamp, Stamped};
 use crate::record::{Keeper, Life};
-use crate::storage::{Copy, CopyEvent};
+use crate::storage::{Copy, CopyEvent, Device};
 use crate::transport::LinkLoss;
 use crate::types::{
     Branch, InstanceId, Instant, Lsn, MirroringState, Role, RoleSequence, SessionId, WitnessState,
@@ -211,9 +211,9 @@ impl Partner {
         self.common.channels.iter().map(|c| c.peer).collect()
     }
 
-    /// A disk operation of the copy has ended.
-    pub fn disk(&mut self, cx: &mut Cx<'_>, serial: u64, result: DiskResult) {
-        let Some(copy) = &mut self.copy else { return };
+    /// A disk operation of the copy has ended; what has failed, if it has.
+    pub fn disk(&mut self, cx: &mut Cx<'_>, serial: u64, result: DiskResult) -> Result<(), Device> {
+        let Some(copy) = &mut self.copy else { return Ok(()) };
         let event = copy.on_disk(serial, result, cx.out);
         match event {
             CopyEvent::Hardened => {
@@ -239,24 +239,25 @@ impl Partner {
                     m.cut_done(cx, &mut self.common, copy, owner);
                 }
             }
-            CopyEvent::Failed => self.database_failed(cx),
+            CopyEvent::Failed(device) => return Err(device),
             CopyEvent::Nothing => {}
         }
         self.advance(cx);
+        Ok(())
     }
 
-    /// The disk under the copy has failed: the database ends here, and the others are told. [FL-18, OQ-35]
-    fn database_failed(&mut self, cx: &mut Cx<'_>) {
-        cx.message(self.common.session, 9001);
+    /// A file of the session has failed, and with it the database: clients are thrown out, an open statement ends with
+    /// `error`, and the others are told. The caller drops this partner: until the process starts again it takes no part,
+    /// as if it had died. Nothing that was not durable has been said, so nothing has to be taken back.
+    /// [FL-18, OQ-35, P-1]
+    pub fn database_failed(&mut self, cx: &mut Cx<'_>, error: u32) {
+        self.fail_statement(cx, error);
         if let RoleData::Principal(p) = &mut self.role {
             p.close(cx, &self.common, None);
         }
-        self.copy = None;
-        for peer in self.peers() {
-            cx.transport.close(cx.now, peer, crate::message::ByeReason::EndOfService, cx.out);
-            self.common.link_down(peer, LinkLoss::Ambiguous);
-            self.channel_down(cx, peer);
-        }
+        self.common.say_failed(cx);
+        let (n, safety) = (self.common.keeper.durable_n(), self.common.shared().safety.value);
+        self.tell(cx, Status::offline(n, safety));
     }
 
     /// Something on a client connection.
@@ -270,9 +271,8 @@ impl Partner {
             {
                 p.client(cx, &mut self.common, copy, conn, event);
             }
-            (RoleData::Principal(_) | RoleData::Mirror(_), copy) => {
-                let error = if copy.is_none() { 9001 } else { 954 };
-                refuse(cx, conn, &event, error);
+            (RoleData::Principal(_) | RoleData::Mirror(_), _) => {
+                refuse(cx, conn, &event, 954);
             }
         }
         self.advance(cx);

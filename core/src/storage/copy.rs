@@ -38,7 +38,16 @@ pub enum CopyEvent {
     /// Nothing to be told.
     Nothing,
     /// The device failed; the copy does nothing more.
-    Failed,
+    Failed(Device),
+}
+
+/// What a copy lies on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// Log and boot record.
+    Log,
+    /// Pages, in place and in the double-write file.
+    Data,
 }
 
 /// One copy of the database on one instance.
@@ -205,7 +214,8 @@ impl Copy {
             DiskResult::Done => {}
             DiskResult::Failed => {
                 self.failed = true;
-                return CopyEvent::Failed;
+                let log = self.log.on_written(serial).is_some() || self.boot.on_written(serial).is_some();
+                return CopyEvent::Failed(if log { Device::Log } else { Device::Data });
             }
             DiskResult::Read(_) => return CopyEvent::Nothing,
         }

@@ -36,7 +36,7 @@ mod tests;
 pub use block::{BLOCK_BYTES_MAX, Block, BlockError, HEADER_BYTES, Link, Records, Verify, parse};
 pub use boot::Boot;
 pub use branches::BranchTable;
-pub use copy::{Copy, CopyEvent};
+pub use copy::{Copy, CopyEvent, Device};
 pub use execute::{Committing, Executed, Undo, changed};
 pub use lock::{Granted, Locks, Mode};
 pub use mirror::{ReceiveError, Redone};

@@ -144,6 +144,11 @@ impl Pages {
         self.pages.get(&id)
     }
 
+    /// Pages whose newest change is at or beyond `end`, with that change.
+    pub fn beyond(&self, end: Lsn) -> impl Iterator<Item = (PageId, Lsn)> {
+        self.pages.iter().filter(move |(_, page)| page.lsn >= end).map(|(id, page)| (*id, page.lsn))
+    }
+
     /// Pages that differ from disk.
     pub fn dirty(&self) -> &BTreeSet<PageId> {
         &self.dirty

@@ -81,6 +81,19 @@ pub enum RecoveryError {
         /// The checkpoint record.
         checkpoint: Lsn,
     },
+    /// The boot record names a checkpoint, and the log holds something else there.
+    #[error("no checkpoint record at {0}")]
+    NoCheckpoint(Lsn),
+    /// A page holds changes that the log lacks: it was hardened before the page was written, and is gone. [P-11]
+    #[error("page {page:?} is at {lsn}, and the log ends at {end}")]
+    PageBeyondLog {
+        /// The page.
+        page: PageId,
+        /// Its newest change.
+        lsn: Lsn,
+        /// Where the log ends.
+        end: Lsn,
+    },
 }
 
 /// The log as read.
@@ -138,6 +151,11 @@ impl Copy {
         if scan.end <= boot.checkpoint {
             return Err(RecoveryError::LogDamaged { end: scan.end, checkpoint: boot.checkpoint });
         }
+        // Pages of an interrupted undo come from the principal, whose log is ahead. [OQ-21]
+        let beyond = pages.beyond(scan.end).find(|(id, _)| !refetch.contains(id));
+        if let Some((page, lsn)) = beyond {
+            return Err(RecoveryError::PageBeyondLog { page, lsn, end: scan.end });
+        }
 
         let mut txns = Transactions::default();
         let mut checkpoints = VecDeque::new();
@@ -163,6 +181,10 @@ impl Copy {
             repaired: repaired.0.clone(),
             unfinished: txns.iter().count(),
         };
+        let named = CheckpointMark { record: boot.checkpoint, min_lsn: boot.min_lsn };
+        if !checkpoints.contains(&named) {
+            return Err(RecoveryError::NoCheckpoint(boot.checkpoint));
+        }
         let last = scan.blocks.back().expect("the block of the checkpoint record was read");
         let last = Link { lsn: last.lsn, checksum: last.checksum };
         let mut copy = Copy {

@@ -1,6 +1,7 @@
 //! Rules of the session, one test each, on a table of three instances.
 
 mod commit;
+mod disks;
 mod events;
 mod failover;
 mod force;

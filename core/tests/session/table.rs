@@ -48,6 +48,10 @@ pub struct Table {
     /// Instances whose disks stand still, and what they would have completed.
     stalled: BTreeSet<u8>,
     held: Vec<(u8, Ticket, DiskResult)>,
+    /// Operations that fail: the instance, and the file if it is only one. What they would have written is there all the
+    /// same, or not: nobody may rely on either.
+    failing: BTreeSet<(u8, Option<FileKind>)>,
+    failures_write: bool,
     /// Numbered messages of the log, in order: (instance, number).
     pub messages: Vec<(u8, u32)>,
     tuning: Tuning,
@@ -95,6 +99,8 @@ impl Table {
             cut_on: None,
             stalled: BTreeSet::new(),
             held: Vec::new(),
+            failing: BTreeSet::new(),
+            failures_write: false,
             messages: Vec::new(),
             tuning,
             verbose: std::env::var("TABLE").is_ok(),
@@ -222,6 +228,13 @@ impl Table {
                 }
             }
             Effect::Disk { ticket, op } => {
+                let (DiskOp::ReadAll { file } | DiskOp::Write { file, .. } | DiskOp::Flush { file }) = &op;
+                let kind = Some(file.kind);
+                let fails = self.failing.contains(&(id, None)) || self.failing.contains(&(id, kind));
+                if fails && !self.failures_write {
+                    self.push(DISK_US, id, Input::Disk { ticket, result: DiskResult::Failed });
+                    return;
+                }
                 let result = match op {
                     DiskOp::ReadAll { file } => {
                         DiskResult::Read(self.disks.get(&(id, file)).cloned().unwrap_or_default())
@@ -237,6 +250,7 @@ impl Table {
                     }
                     DiskOp::Flush { .. } => DiskResult::Done,
                 };
+                let result = if fails { DiskResult::Failed } else { result };
                 if self.stalled.contains(&id) {
                     self.held.push((id, ticket, result));
                 } else {
@@ -371,6 +385,37 @@ impl Table {
                 self.held.push((of, ticket, result));
             }
         }
+    }
+
+    /// Every operation of this instance on this file fails from now on, or on every file.
+    pub fn fail_disk(&mut self, id: u8, file: Option<FileKind>) {
+        self.failing.insert((id, file));
+    }
+
+    /// Failing operations write all the same, and say that they have failed.
+    pub fn failures_write(&mut self) {
+        self.failures_write = true;
+    }
+
+    /// The disk of this instance works from now on.
+    pub fn mend_disk(&mut self, id: u8) {
+        self.failing.retain(|(of, _)| *of != id);
+    }
+
+    /// Flips a bit of every sector of a file that holds anything.
+    pub fn rot(&mut self, id: u8, kind: FileKind) {
+        let content =
+            self.disks.get_mut(&(id, FileId { session: SESSION, kind })).expect("the file is there");
+        for sector in content.chunks_mut(SECTOR_BYTES) {
+            if let Some(byte) = sector.iter_mut().find(|byte| **byte != 0) {
+                *byte ^= 1;
+            }
+        }
+    }
+
+    /// The numbered messages that one instance has written.
+    pub fn messages_of(&self, id: u8) -> Vec<u32> {
+        self.messages.iter().filter(|(who, _)| *who == id).map(|(_, number)| *number).collect()
     }
 
     /// The transitions one partner has shown.

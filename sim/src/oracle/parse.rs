@@ -5,7 +5,7 @@
 //! not a decision of the protocol, and comes in through [`Decoders`].
 
 use dbm_core::io::SECTOR_BYTES;
-use dbm_core::message::{ByeReason, Message, Stamp, WitnessSetting};
+use dbm_core::message::{Message, Stamp, WitnessSetting};
 use dbm_core::types::{Branch, InstanceId, Key, Lsn, RoleSequence, Safety, TxnId};
 
 /// Bytes of a block's header.
@@ -330,8 +330,8 @@ impl Default for Decoders {
 pub fn frame(bytes: &[u8]) -> Option<FrameView> {
     let kind = dbm_core::message::kind_name(dbm_core::wire::peek(bytes)?.kind)?;
     match kind {
-        "ping" | "log_ack" | "armed" | "bye" | "expose_ok" | "synced_ok" | "record" => {}
-        "failover_ready" => return said_under(bytes).map(|n| FrameView::Ready { n }),
+        "ping" | "log_ack" | "armed" | "database_failed" | "expose_ok" | "synced_ok" | "record"
+        | "failover_ready" => {}
         _ => return Some(FrameView::Other),
     }
     let (header, message) = dbm_core::wire::decode(bytes).ok()?;
@@ -345,7 +345,8 @@ pub fn frame(bytes: &[u8]) -> Option<FrameView> {
         Message::ExposeOk { stamp } | Message::SyncedOk { stamp } => {
             FrameView::Noted { word: (stamp.n, stamp.sequence.into()) }
         }
-        Message::Bye { reason: ByeReason::EndOfService } => FrameView::Farewell,
+        Message::FailoverReady { .. } => FrameView::Ready { n: header.n },
+        Message::DatabaseFailed => FrameView::Farewell,
         _ => FrameView::Other,
     })
 }

@@ -3,6 +3,7 @@
 mod commands;
 mod determinism;
 mod explorer;
+mod fuzz;
 mod leaky;
 mod livelock;
 mod must_hurt;

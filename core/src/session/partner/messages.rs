@@ -44,7 +44,7 @@ impl Partner {
                     }
                 }
             },
-            Received::Stranger => self.channel_down(cx, peer),
+            Received::Stranger | Received::Failed => self.channel_down(cx, peer),
             Received::Ended { n, owner } => self.session_ended(cx, n, owner),
             Received::Other(header, message) => {
                 if !self.other_message(cx, peer, header, message) {
@@ -232,6 +232,7 @@ impl Partner {
                 | Message::FailoverStart { .. }
                 | Message::FailoverReady { .. }
                 | Message::NoSession
+                | Message::DatabaseFailed
                 | Message::SessionEnd { .. }
                 | Message::Start { .. }
                 | Message::StartFail { .. }

@@ -150,7 +150,7 @@ impl Partner {
     }
 
     /// Says the views' row when it has changed.
-    fn tell(&mut self, cx: &mut Cx<'_>, status: Status) -> bool {
+    pub(super) fn tell(&mut self, cx: &mut Cx<'_>, status: Status) -> bool {
         if self.status == Some(status) {
             return false;
         }

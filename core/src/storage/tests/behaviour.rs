@@ -343,7 +343,7 @@ fn nothing_is_written_after_a_failure() {
     node.transact(1, &[write(1, 1)]);
     let serial = node.disk.complete(1).unwrap();
     let failed = node.act(|copy, out| copy.on_disk(serial, crate::io::DiskResult::Failed, out));
-    assert_eq!(failed, CopyEvent::Failed);
+    assert_eq!(failed, CopyEvent::Failed(super::super::Device::Log));
     node.transact(2, &[write(2, 1)]);
     assert!(node.disk.is_idle());
 }
