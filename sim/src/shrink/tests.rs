@@ -265,6 +265,14 @@ fn faults_become_shorter_and_plainer() {
 }
 
 #[test]
+fn a_fault_is_not_rounded_away() {
+    let timeline = vec![at(10_003, crash("A")), at(10_444, restart("A"))];
+    let plan = shrunk(&plan(timeline), |plan| has(plan, &crash("A")) && has(plan, &restart("A"))).plan;
+    let times: Vec<Option<Time>> = plan.timeline.iter().map(|step| step.at).collect();
+    assert!(times.len() == 2 && times[0] < times[1], "{times:?}");
+}
+
+#[test]
 fn clients_rates_and_profiles_become_as_small_as_they_can() {
     let mut large = plan(vec![at(1_000, crash("A"))]);
     large.workload = Some(Workload { clients: 9, commits_per_s: 200, ..Workload::default() });
