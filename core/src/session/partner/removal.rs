@@ -117,7 +117,7 @@ impl Partner {
                 if let Some(new) = starting.filter(|new| new.generation == record.generation) {
                     self.started(cx, new);
                     self.record(cx, peer, &record, log);
-                } else {
+                } else if !self.common.keeper.switching() {
                     let owner = self.common.shared().owner;
                     let message = Message::SessionEnd { generation: record.generation, owner };
                     cx.transport.send(peer, self.common.session, self.common.n(), &message, cx.out);
