@@ -175,6 +175,10 @@ impl Instance {
         };
         if serial == FileKind::Record as u64 {
             match record::newest(&bytes) {
+                // It died while SET WITNESS made its seat: nothing was promised yet. [P-1]
+                None if *part == Part::Witness && record::unmade(&bytes) => {
+                    self.opened(session, Place::Left(Version(0)), out);
+                }
                 None => self.broken(session, 1459, out),
                 Some((version, found)) if *part == Part::Witness && Seat::is_over(&found, self.config.id) => {
                     self.places.insert(session, Place::Left(Version(version)));

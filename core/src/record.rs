@@ -111,6 +111,11 @@ pub fn newest(file: &[u8]) -> Option<(u64, Record)> {
     first.into_iter().chain(second).max_by_key(|(version, _)| *version)
 }
 
+/// No version after the first was ever written: the first one goes to the second slot, the next to the first.
+pub fn unmade(file: &[u8]) -> bool {
+    file.iter().take(RECORD_SLOT_BYTES).all(|byte| *byte == 0)
+}
+
 /// The record file of a session that starts prepared.
 pub fn prepare(record: &Record) -> Vec<u8> {
     encode_slot(1, record)

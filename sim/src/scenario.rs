@@ -617,9 +617,9 @@ pub enum FaultClass {
     DiskFail,
     /// Full disk.
     DiskFull,
-    /// Data at rest that changes: rot and misdirected writes of data pages.
+    /// Data pages that rot.
     Rot,
-    /// What no protocol stands: flushes that lie, rot of log and records, clocks beyond their bound.
+    /// What no protocol stands: flushes that lie, writes that go astray, rot of log and records, clocks beyond their bound.
     Outside,
 }
 
@@ -688,7 +688,7 @@ impl FaultClass {
             Action::DiskError { .. } => FaultClass::DiskError,
             Action::DiskFail(_) => FaultClass::DiskFail,
             Action::DiskFull(_) => FaultClass::DiskFull,
-            Action::Misdirect { file, .. } | Action::Rot { file, .. } if file == "data" => FaultClass::Rot,
+            Action::Rot { file, .. } if file == "data" => FaultClass::Rot,
             Action::Misdirect { .. } | Action::Rot { .. } | Action::DiskLie(_) => FaultClass::Outside,
             Action::Refuse(_) => FaultClass::Refuse,
             Action::Reset(_) => FaultClass::Reset,

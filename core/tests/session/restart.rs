@@ -1,6 +1,6 @@
 //! What a restarted instance does. [Q-30 … Q-38]
 
-use crate::table::{A, B, Table, W};
+use crate::table::{A, B, SESSION, Table, W};
 use dbm_core::io::*;
 use dbm_core::types::*;
 
@@ -141,4 +141,21 @@ fn restarted_witness_remembers() {
     table.run_for(10_000);
     assert_eq!(table.servers(), [B]);
     assert_eq!(table.state(A), (Role::Mirror, MirroringState::Synchronized));
+}
+
+/// A witness that dies while SET WITNESS makes its seat has promised nothing, and can be set. [P-1, OQ-16]
+#[test]
+fn seat_that_was_never_made_can_be_made() {
+    let mut table = Table::new(false);
+    table.run_until(5_000);
+    let torn = [vec![0; 8192], vec![0xA5; 40]].concat();
+    table.disks.insert((W, FileId { session: SESSION, kind: FileKind::Record }), torn);
+    table.crash(W);
+    table.start(W);
+    table.run_for(3_000);
+    assert_eq!(table.sql(A, "ALTER DATABASE sales SET WITNESS = 'TCP://W:5022'"), Ok(()));
+    table.run_for(5_000);
+    table.crash(A);
+    table.run_for(5_000);
+    assert_eq!(table.servers(), [B]);
 }

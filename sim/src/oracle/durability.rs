@@ -196,13 +196,18 @@ impl Durability {
         }
     }
 
-    /// RESTORE DATABASE … WITH RECOVERY has succeeded there. A copy that lacks what was confirmed elsewhere is another
+    /// RESTORE DATABASE … WITH RECOVERY, or SET PARTNER OFF, has succeeded there. A copy that lacks what was confirmed elsewhere is another
     /// database from now on; one that has it all goes on where the old principal ended. [C-84, FO-47]
     pub(super) fn recovered(&mut self, instance: InstanceId, chain: &Chain) {
         let head = self.lineages.last().and_then(|lineage| lineage.head);
         if head.is_some_and(|head| !chain.contains(chain.end(instance.0.into()), head)) {
             self.apart = Some(instance);
         }
+    }
+
+    /// Is its copy a database of its own?
+    pub(super) fn apart(&self, instance: InstanceId) -> bool {
+        self.apart == Some(instance)
     }
 
     /// Two databases that once were one answer clients: no single order explains what they saw.

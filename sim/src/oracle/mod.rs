@@ -52,7 +52,7 @@ use crate::promise::{self, Tier};
 use crate::scenario::{SafetyDecl, Scenario, Workload};
 use crate::time::Time;
 use dbm_core::config::Tuning;
-use dbm_core::control::Statement;
+use dbm_core::control::{PartnerOption, Statement};
 use dbm_core::io::{ClientEvent, DiskOp, DiskResult, FileId, FileKind, Input, Notice, Reply};
 use dbm_core::types::{InstanceId, RoleSequence, Safety, SessionId};
 
@@ -270,7 +270,13 @@ impl Oracle {
                 }
             }
             Fact::StatementDone { instance, sql, result } => {
-                if result.is_ok() && matches!(dbm_core::control::parse(sql), Ok(Statement::Recover { .. })) {
+                let alone = match dbm_core::control::parse(sql) {
+                    Ok(Statement::Recover { .. }) => true,
+                    // A principal that has been superseded unawares: the owner has told it to go on alone. [C-84]
+                    Ok(Statement::SetPartner { option, .. }) => option == PartnerOption::Off,
+                    Ok(Statement::SetWitness { .. }) | Err(_) => false,
+                };
+                if result.is_ok() && alone {
                     self.durability.recovered(instance, &self.chain);
                 }
                 self.statements.ended(instance, sql, result);
@@ -440,7 +446,10 @@ impl Oracle {
             | Reply::RolledBack { n }
             | Reply::Failed { n, .. } => n,
         };
-        self.roles.serves(at, by, n, &self.world, &self.records, &self.switches, &mut self.report);
+        // The rules of a session do not bind a database that has left it.
+        if !self.durability.apart(by) {
+            self.roles.serves(at, by, n, &self.world, &self.records, &self.switches, &mut self.report);
+        }
         self.switches.serves(at, by, n, &self.records, &mut self.report);
         self.durability.serves(at, by, n, &self.chain, &mut self.report);
         self.availability.served(at, by, &mut self.report);

@@ -11,7 +11,7 @@ use crate::rng::Stream;
 use crate::trigger::Moment;
 use crate::watch::Finding;
 use dbm_core::config::{Config, Part};
-use dbm_core::io::{Effect, Input, Notice};
+use dbm_core::io::{Effect, FileId, FileKind, Input, Notice};
 use dbm_core::types::InstanceId;
 use std::collections::VecDeque;
 
@@ -103,7 +103,10 @@ impl World {
         let part = if name == session.principal || name == session.mirror {
             Some(Part::Partner)
         } else {
-            (session.witness.as_deref() == Some(name)).then_some(Part::Witness)
+            // A statement may have made any other instance a witness; it finds its seat again by the file.
+            let record = FileId { session: SESSION, kind: FileKind::Record };
+            let seat = !self.disks[usize::from(id.0)].durable(record).is_empty();
+            (seat || session.witness.as_deref() == Some(name)).then_some(Part::Witness)
         };
         let sessions = part.map(|part| (SESSION, part, session.database.clone()));
         Config {

@@ -65,6 +65,10 @@ impl Partner {
 
     /// Reports what has changed in the views, one permitted transition at a time, and the numbered events. [TR-*, EV-*]
     pub(super) fn show(&mut self, cx: &mut Cx<'_>) {
+        // Views never show what is not durable yet. [P-1]
+        if self.common.keeper.switching() {
+            return;
+        }
         let session = self.common.session;
         let serving = match &self.role {
             RoleData::Principal(p) => p.serving,
@@ -85,9 +89,8 @@ impl Partner {
             self.tell(cx, Status { role: None, state: None, n, witness: None, safety, serving });
             return;
         }
-        // Views never show what is not durable yet; the end of a session is by now. [P-1]
         let keeper = &self.common.keeper;
-        if keeper.switching() || keeper.durable_suspended() != keeper.record().shared.suspended {
+        if keeper.durable_suspended() != keeper.record().shared.suspended {
             return;
         }
         let role = self.role_now();

@@ -57,32 +57,34 @@ fn fail_and_restart(start: Time, instance: &str, fault: Action, length: Time, g:
     g.pair(death, Action::Crash(instance.into()), end, Action::Restart(instance.into()));
 }
 
-/// What is stored changes: it rots where it is, or a write goes astray. Read by nobody before the process starts again,
-/// so mostly it does.
+/// What is stored in a file rots. Nobody reads it before the process starts again, so mostly it does.
 pub(super) fn rot(start: Time, instance: &str, file: &str, g: &mut Generator<'_>) {
+    damage(start, instance, Action::Rot { instance: instance.into(), file: file.into() }, g);
+}
+
+fn damage(start: Time, instance: &str, damage: Action, g: &mut Generator<'_>) {
     if start >= g.until() {
         return;
     }
-    let (instance, file) = (instance.to_owned(), file.to_owned());
-    let damage = if g.draw.chance(1, 2) {
-        Action::Rot { instance: instance.clone(), file }
-    } else {
-        Action::Misdirect { instance: instance.clone(), file }
-    };
     g.steps.push((start, damage));
     if g.draw.chance(3, 4) {
         let (later, length) = (start + g.millis(10, 3_000), g.millis(20, 2_000));
-        g.crash(later, &instance, length);
+        g.crash(later, instance, length);
     }
 }
 
 /// What no protocol stands.
 pub(super) fn outside(start: Time, instance: &str, length: Time, g: &mut Generator<'_>) {
-    match g.draw.between(0, 3) {
+    match g.draw.between(0, 5) {
         0 | 1 => fail_and_restart(start, instance, Action::DiskLie(instance.into()), length, g),
         2 => {
             let file = *g.draw.pick(&["log", "record", "boot", "double_write"]).unwrap_or(&"log");
             rot(start, instance, file, g);
+        }
+        3 | 4 => {
+            let file = *g.draw.pick(&["data", "log", "record", "boot", "double_write"]).unwrap_or(&"data");
+            let stray = Action::Misdirect { instance: instance.into(), file: file.into() };
+            damage(start, instance, stray, g);
         }
         _ => {
             let Some(host) = g.host_of(instance) else { return };

@@ -152,7 +152,12 @@ fn fault(start: Time, class: FaultClass, g: &mut Generator<'_>) {
         FaultClass::DiskError | FaultClass::DiskFail | FaultClass::DiskFull => {
             breaks::disk(start, &instance, class, length, g);
         }
-        FaultClass::Rot => breaks::rot(start, &instance, "data", g),
+        FaultClass::Rot => {
+            // Only partners have data.
+            let partner = usize::from(g.draw.chance(1, 2));
+            let partner = members.get(partner).cloned().unwrap_or(instance);
+            breaks::rot(start, &partner, "data", g);
+        }
         FaultClass::Outside => breaks::outside(start, &instance, length, g),
     }
 }

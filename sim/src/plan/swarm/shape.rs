@@ -235,8 +235,9 @@ fn statements(draw: &mut Draw) -> Statements {
         safety: weight(3),
         witness: weight(3),
         timeout: weight(3),
-        // A removed session asks for nothing more, so the seed would end there.
         remove: 0,
     };
+    // Seldom: a removed session asks for nothing more.
+    let weights = StatementWeights { remove: u16::from(draw.chance(1, 15)), ..weights };
     Statements { every: millis(draw, 800, 4_000), weights }
 }
