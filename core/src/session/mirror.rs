@@ -376,8 +376,8 @@ impl Mirror {
     }
 
     /// When redo or the claim wants a turn.
-    pub fn next_timeout(&self, now: Instant, copy: Option<&Copy>) -> Option<Instant> {
-        let redo = copy.and_then(|c| self.redo.next_timeout(now, c));
+    pub fn next_timeout(&self, now: Instant, copy: &Copy) -> Option<Instant> {
+        let redo = self.redo.next_timeout(now, copy);
         let claim = match self.claim {
             Claim::Asked(_, again) => Some(again),
             Claim::No | Claim::Deciding | Claim::Recording(_) | Claim::Queried(_) => None,

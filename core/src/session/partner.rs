@@ -42,8 +42,8 @@ pub struct Partner {
     pub database: String,
     /// The other partner.
     pub other: InstanceId,
-    /// The copy; `None` after its disk has failed.
-    pub copy: Option<Copy>,
+    /// The copy.
+    pub copy: Copy,
     /// The role.
     pub role: RoleData,
     /// A control statement under way.
@@ -105,7 +105,7 @@ impl Partner {
             common,
             database,
             other,
-            copy: Some(copy),
+            copy,
             role,
             ongoing: None,
             released: false,
@@ -146,12 +146,8 @@ impl Partner {
             RoleData::Principal(p) => p.stage == Stage::Ready,
             RoleData::Mirror(m) => m.elected == Elected::No,
         };
-        let log = match &self.copy {
-            Some(copy) if peer == self.other && open => {
-                Some(LogPosition { end: copy.end_of_log(), branches: copy.branches().clone() })
-            }
-            _ => None,
-        };
+        let log = (peer == self.other && open)
+            .then(|| LogPosition { end: self.copy.end_of_log(), branches: self.copy.branches().clone() });
         self.common.send_record(cx, peer, log);
     }
 
@@ -213,8 +209,7 @@ impl Partner {
 
     /// A disk operation of the copy has ended; what has failed, if it has.
     pub fn disk(&mut self, cx: &mut Cx<'_>, serial: u64, result: DiskResult) -> Result<(), Device> {
-        let Some(copy) = &mut self.copy else { return Ok(()) };
-        let event = copy.on_disk(serial, result, cx.out);
+        let event = self.copy.on_disk(serial, result, cx.out);
         match event {
             CopyEvent::Hardened => {
                 let late = std::mem::take(&mut self.common.late_pages);
@@ -223,9 +218,9 @@ impl Partner {
                         self.send_pages(cx, &pages);
                     }
                 }
-                if let (RoleData::Mirror(m), Some(copy)) = (&mut self.role, &self.copy) {
+                if let RoleData::Mirror(m) = &mut self.role {
                     let owner = self.common.shared().owner;
-                    m.acknowledge(cx, &mut self.common, copy, owner);
+                    m.acknowledge(cx, &mut self.common, &self.copy, owner);
                 }
             }
             CopyEvent::CheckpointDone(_) => {
@@ -235,8 +230,8 @@ impl Partner {
             }
             CopyEvent::CutDone => {
                 let owner = self.common.shared().owner;
-                if let (RoleData::Mirror(m), Some(copy)) = (&mut self.role, &mut self.copy) {
-                    m.cut_done(cx, &mut self.common, copy, owner);
+                if let RoleData::Mirror(m) = &mut self.role {
+                    m.cut_done(cx, &mut self.common, &mut self.copy, owner);
                 }
             }
             CopyEvent::Failed(device) => return Err(device),
@@ -263,17 +258,15 @@ impl Partner {
     /// Something on a client connection.
     pub fn client(&mut self, cx: &mut Cx<'_>, conn: ConnId, event: ClientEvent) {
         let over = self.is_over();
-        match (&mut self.role, &mut self.copy) {
+        match &mut self.role {
             // Mirroring was removed, and nobody has recovered the copy. [ST-25]
-            (RoleData::Mirror(_), Some(_)) if over => refuse(cx, conn, &event, 927),
-            (RoleData::Principal(p), Some(copy))
+            RoleData::Mirror(_) if over => refuse(cx, conn, &event, 927),
+            RoleData::Principal(p)
                 if !self.common.keeper.switching() || cx.bug(Bug::ServesWhileHandingOver) =>
             {
-                p.client(cx, &mut self.common, copy, conn, event);
+                p.client(cx, &mut self.common, &mut self.copy, conn, event);
             }
-            (RoleData::Principal(_) | RoleData::Mirror(_), _) => {
-                refuse(cx, conn, &event, 954);
-            }
+            RoleData::Principal(_) | RoleData::Mirror(_) => refuse(cx, conn, &event, 954),
         }
         self.advance(cx);
     }
@@ -293,18 +286,16 @@ impl Partner {
         }
         // A SUSPEND is told before the "not synchronised" that comes of it. [TR-5]
         self.advance_statement(cx);
-        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
-            copy.pump(cx.out);
-            p.advance(cx, &mut self.common, copy);
+        if let RoleData::Principal(p) = &mut self.role {
+            self.copy.pump(cx.out);
+            p.advance(cx, &mut self.common, &mut self.copy);
         }
         self.advance_failover(cx);
         self.advance_statement(cx);
-        if let Some(copy) = &mut self.copy {
-            copy.pump(cx.out);
-        }
-        if let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) {
+        self.copy.pump(cx.out);
+        if let RoleData::Principal(p) = &mut self.role {
             // What was just sealed goes out at once. [S-40]
-            p.advance(cx, &mut self.common, copy);
+            p.advance(cx, &mut self.common, &mut self.copy);
         }
         self.show(cx);
         let me = cx.me();
@@ -325,66 +316,65 @@ impl Partner {
     /// The copy on its way: a principal's to being served, a mirror's to following. [FO-22, FO-23, S-43]
     fn advance_copy(&mut self, cx: &mut Cx<'_>) {
         let witness = self.common.shared().witness.value.named();
-        if let Some(copy) = &mut self.copy {
-            let suspended = self.common.shared().suspended.value;
-            let alone = self.common.keeper.record().life != Life::Session;
-            if matches!(self.role, RoleData::Principal(_))
-                && (alone || suspended && cx.bug(Bug::TruncateWhileSuspended))
-            {
-                // There is no mirror to keep log for. [INV-8]
-                copy.set_mirror_hardened(Some(copy.end_of_log()));
-            }
-            match &mut self.role {
-                RoleData::Principal(p) => match p.stage {
-                    Stage::Redo => {
-                        // After a switch the rest of the redo queue comes first; a recovered copy has none.
-                        if !Mirror::redo_finished(copy) {
-                            p.redo.step(cx, copy);
+        let copy = &mut self.copy;
+        let suspended = self.common.shared().suspended.value;
+        let alone = self.common.keeper.record().life != Life::Session;
+        if matches!(self.role, RoleData::Principal(_))
+            && (alone || suspended && cx.bug(Bug::TruncateWhileSuspended))
+        {
+            // There is no mirror to keep log for. [INV-8]
+            copy.set_mirror_hardened(Some(copy.end_of_log()));
+        }
+        match &mut self.role {
+            RoleData::Principal(p) => match p.stage {
+                Stage::Redo => {
+                    // After a switch the rest of the redo queue comes first; a recovered copy has none.
+                    if !Mirror::redo_finished(copy) {
+                        p.redo.step(cx, copy);
+                    }
+                    if Mirror::redo_finished(copy) && !self.common.keeper.switching() {
+                        let n = self.common.n();
+                        let mut branches = copy.branches().clone();
+                        let (last, _) = branches.last();
+                        let r = if last.n == n { last.r + 1 } else { 0 };
+                        let (branch, first) = (Branch { n, r }, copy.next_block_lsn());
+                        branches.drop_beyond(first);
+                        let branch = if cx.bug(Bug::NoLogBranch) && last.n == n { last } else { branch };
+                        if branch != last {
+                            branches.push(branch, first);
                         }
-                        if Mirror::redo_finished(copy) && !self.common.keeper.switching() {
-                            let n = self.common.n();
-                            let mut branches = copy.branches().clone();
-                            let (last, _) = branches.last();
-                            let r = if last.n == n { last.r + 1 } else { 0 };
-                            let (branch, first) = (Branch { n, r }, copy.next_block_lsn());
-                            branches.drop_beyond(first);
-                            let branch = if cx.bug(Bug::NoLogBranch) && last.n == n { last } else { branch };
-                            if branch != last {
-                                branches.push(branch, first);
-                            }
-                            let version = self.common.keeper.change(cx.out, |r| r.branches = Some(branches));
-                            p.stage = Stage::Branch(version, branch);
+                        let version = self.common.keeper.change(cx.out, |r| r.branches = Some(branches));
+                        p.stage = Stage::Branch(version, branch);
+                    }
+                }
+                Stage::Branch(version, branch) => {
+                    // No block of the branch may exist before the record names it. [OQ-68]
+                    if self.common.keeper.is_durable(version) {
+                        copy.promote();
+                        if cx.bug(Bug::NoLogBranch) && copy.branches().last().0 == branch {
+                            copy.continue_branch();
+                        } else {
+                            copy.open_branch(branch);
                         }
+                        p.opened(copy);
+                        cx.step(self.common.session, "principal.ready");
+                        // The branch is news for a mirror that is connected already.
+                        let position =
+                            LogPosition { end: copy.end_of_log(), branches: copy.branches().clone() };
+                        self.common.send_record(cx, self.other, Some(position));
                     }
-                    Stage::Branch(version, branch) => {
-                        // No block of the branch may exist before the record names it. [OQ-68]
-                        if self.common.keeper.is_durable(version) {
-                            copy.promote();
-                            if cx.bug(Bug::NoLogBranch) && copy.branches().last().0 == branch {
-                                copy.continue_branch();
-                            } else {
-                                copy.open_branch(branch);
-                            }
-                            p.opened(copy);
-                            cx.step(self.common.session, "principal.ready");
-                            // The branch is news for a mirror that is connected already.
-                            let position =
-                                LogPosition { end: copy.end_of_log(), branches: copy.branches().clone() };
-                            self.common.send_record(cx, self.other, Some(position));
-                        }
-                    }
-                    Stage::Ready => {}
-                },
-                RoleData::Mirror(m) => {
-                    // After a forced service nothing is touched before RESUME. [OQ-61]
-                    if !self.common.keeper.record().off_fork {
-                        m.redo.step(cx, copy);
-                    }
-                    m.reconcile(cx, &mut self.common, copy, self.other);
-                    m.finish_undo(cx, &mut self.common, copy);
-                    if let Some(witness) = witness {
-                        m.claim(cx, &mut self.common, copy, self.other, witness);
-                    }
+                }
+                Stage::Ready => {}
+            },
+            RoleData::Mirror(m) => {
+                // After a forced service nothing is touched before RESUME. [OQ-61]
+                if !self.common.keeper.record().off_fork {
+                    m.redo.step(cx, copy);
+                }
+                m.reconcile(cx, &mut self.common, copy, self.other);
+                m.finish_undo(cx, &mut self.common, copy);
+                if let Some(witness) = witness {
+                    m.claim(cx, &mut self.common, copy, self.other, witness);
                 }
             }
         }
@@ -396,14 +386,12 @@ impl Partner {
         match &self.role {
             RoleData::Principal(p) => {
                 at = p.next_timeout(now, &self.common).map_or(at, |t| at.min(t));
-                if p.stage == Stage::Redo
-                    && let Some(copy) = &self.copy
-                {
-                    at = p.redo.next_timeout(now, copy).map_or(at, |t| at.min(t));
+                if p.stage == Stage::Redo {
+                    at = p.redo.next_timeout(now, &self.copy).map_or(at, |t| at.min(t));
                 }
             }
             RoleData::Mirror(m) => {
-                at = m.next_timeout(now, self.copy.as_ref()).map_or(at, |t| at.min(t));
+                at = m.next_timeout(now, &self.copy).map_or(at, |t| at.min(t));
             }
         }
         if let Some(ongoing) = &self.ongoing {
@@ -414,7 +402,7 @@ impl Partner {
 
     /// Cheap digest of the state.
     pub fn fingerprint(&self) -> u64 {
-        let copy = self.copy.as_ref().map_or(0, Copy::fingerprint);
+        let copy = self.copy.fingerprint();
         let role = match &self.role {
             RoleData::Principal(p) => {
                 1 + u64::from(p.serving) * 2
@@ -435,9 +423,7 @@ impl Partner {
 
     /// Every invariant of the state.
     pub fn check(&self) {
-        if let Some(copy) = &self.copy {
-            copy.check();
-        }
+        self.copy.check();
         let shared = self.common.shared();
         assert!(shared.partners.contains(&shared.owner), "the owner is one of the two partners");
         if let RoleData::Principal(p) = &self.role {

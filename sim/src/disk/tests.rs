@@ -173,3 +173,165 @@ fn a_slow_disk_takes_longer() {
     assert_eq!(lab.run(1).len(), 1);
     assert_eq!(lab.felt.of(Feeling::DiskSlow), 1);
 }
+
+/// Three sectors of ones, durable, and what was told of them forgotten.
+fn written(seed: u64) -> Lab {
+    let mut lab = Lab::new(seed);
+    lab.write(LOG, 0, vec![1; 3 * SECTOR_BYTES], Durability::Through);
+    assert_eq!(lab.run(100).len(), 1);
+    lab.hardened.clear();
+    lab
+}
+
+#[test]
+fn an_operation_that_fails_leaves_its_write_to_chance() {
+    let mut ends = BTreeSet::new();
+    for seed in 0..300 {
+        let mut lab = written(seed);
+        lab.disk.damage_mut().fail_next(1);
+        lab.write(LOG, 256, vec![2; 2 * SECTOR_BYTES], Durability::Through);
+        lab.write(DATA, 0, vec![3], Durability::Through);
+        let mut results = lab.run(100);
+        results.sort_by_key(|(ticket, _)| *ticket);
+        let failed = results.iter().filter(|(_, result)| *result == DiskResult::Failed).count();
+        assert_eq!((results.len(), failed), (2, 1), "one of the two, whichever is done first");
+        assert_eq!(lab.felt.of(Feeling::DiskError), 1);
+        if results[0].1 == DiskResult::Failed {
+            let content = lab.read(LOG);
+            ends.insert([300, 600, 1100].map(|i| content[i]));
+            assert_eq!(content, lab.disk.durable(LOG));
+        }
+    }
+    assert_eq!(ends.len(), 8, "every subset of three sectors");
+}
+
+#[test]
+fn a_flush_that_fails_empties_the_cache() {
+    let (mut kept, mut lost) = (0, 0);
+    for seed in 0..100 {
+        let mut lab = written(seed);
+        lab.write(LOG, 0, vec![2; SECTOR_BYTES], Durability::Cached);
+        lab.run(100);
+        lab.disk.damage_mut().fail_next(1);
+        lab.issue(DiskOp::Flush { file: LOG });
+        assert_eq!(lab.run(100)[0].1, DiskResult::Failed);
+        lab.issue(DiskOp::Flush { file: LOG });
+        assert_eq!(lab.run(100)[0].1, DiskResult::Done, "the next one has nothing to do");
+        match lab.disk.durable(LOG)[0] {
+            2 => kept += 1,
+            _ => lost += 1,
+        }
+    }
+    assert!(kept > 10 && lost > 10, "{kept} {lost}");
+}
+
+#[test]
+fn a_broken_disk_fails_every_operation_until_it_is_healed() {
+    let mut lab = written(1);
+    lab.disk.damage_mut().break_down();
+    lab.issue(DiskOp::ReadAll { file: LOG });
+    lab.write(LOG, 0, vec![2], Durability::Cached);
+    lab.issue(DiskOp::Flush { file: LOG });
+    assert!(lab.run(100).iter().all(|(_, result)| *result == DiskResult::Failed));
+    assert_eq!(lab.felt.of(Feeling::DiskFail), 3);
+    lab.disk.heal(&mut lab.agenda, &mut lab.hardened);
+    lab.write(LOG, 0, vec![4; 512], Durability::Through);
+    assert_eq!(lab.run(100)[0].1, DiskResult::Done);
+    assert_eq!(lab.read(LOG)[..512], [4; 512]);
+}
+
+#[test]
+fn on_a_full_disk_only_what_makes_a_file_longer_fails() {
+    let mut lab = written(1);
+    lab.disk.damage_mut().fill();
+    lab.write(LOG, 1024, vec![2; 512], Durability::Through);
+    lab.write(LOG, 1024, vec![3; 513], Durability::Cached);
+    lab.write(DATA, 0, vec![4], Durability::Through);
+    let results: Vec<DiskResult> = {
+        let mut results = lab.run(100);
+        results.sort_by_key(|(ticket, _)| *ticket);
+        results.into_iter().map(|(_, result)| result).collect()
+    };
+    assert_eq!(results, [DiskResult::Done, DiskResult::Failed, DiskResult::Failed]);
+    assert_eq!((lab.read(LOG).len(), lab.read(DATA).len()), (1536, 0), "and leaves nothing behind");
+    assert_eq!(lab.felt.of(Feeling::DiskFull), 2);
+}
+
+#[test]
+fn what_a_lying_disk_calls_durable_is_in_its_cache() {
+    let mut ends = BTreeSet::new();
+    for seed in 0..200 {
+        let mut lab = written(seed);
+        lab.disk.damage_mut().lie();
+        lab.write(LOG, 0, vec![2; SECTOR_BYTES], Durability::Through);
+        lab.write(LOG, 512, vec![3; SECTOR_BYTES], Durability::Cached);
+        lab.issue(DiskOp::Flush { file: LOG });
+        assert!(lab.run(100).iter().all(|(_, result)| *result == DiskResult::Done));
+        assert_eq!((lab.read(LOG)[0], lab.read(LOG)[512]), (2, 3), "a reader sees it");
+        assert!(lab.hardened.is_empty(), "and it is not durable");
+        assert_eq!(lab.felt.of(Feeling::DiskLie), 2);
+        lab.crash();
+        let content = lab.read(LOG);
+        ends.insert((content[0], content[512]));
+    }
+    assert_eq!(ends.len(), 4, "a crash keeps or loses each");
+    let mut lab = written(1);
+    lab.disk.damage_mut().lie();
+    lab.write(LOG, 0, vec![2; SECTOR_BYTES], Durability::Through);
+    lab.run(100);
+    lab.disk.heal(&mut lab.agenda, &mut lab.hardened);
+    assert_eq!((lab.hardened.len(), lab.disk.durable(LOG)[0]), (1, 2), "healed, it keeps what it promised");
+}
+
+#[test]
+fn a_misdirected_write_lands_on_another_sector_once() {
+    let mut places = BTreeSet::new();
+    for seed in 0..100 {
+        let mut lab = written(seed);
+        lab.disk.damage_mut().misdirect(FileKind::Log);
+        lab.write(LOG, 512, vec![2; 100], Durability::Through);
+        assert_eq!(lab.run(100)[0].1, DiskResult::Done);
+        let content = lab.read(LOG);
+        let place = content.iter().position(|byte| *byte == 2).expect("it is somewhere");
+        assert_eq!(content.iter().filter(|byte| **byte == 2).count(), 100);
+        places.insert(place);
+        lab.write(LOG, 512, vec![3; 100], Durability::Through);
+        lab.run(100);
+        assert_eq!(lab.read(LOG)[512], 3, "the next one lands where it should");
+        assert_eq!(lab.felt.of(Feeling::Misdirect), 1);
+    }
+    assert_eq!(places, BTreeSet::from([0, 1024]));
+}
+
+#[test]
+fn a_write_with_no_other_place_is_not_misdirected_yet() {
+    let mut lab = Lab::new(1);
+    lab.disk.damage_mut().misdirect(FileKind::Log);
+    lab.write(LOG, 0, vec![1; 700], Durability::Through);
+    lab.write(LOG, 0, vec![2; 700], Durability::Through);
+    lab.run(100);
+    assert_eq!((lab.read(LOG), lab.felt.of(Feeling::Misdirect)), (vec![2; 700], 0));
+}
+
+#[test]
+fn rot_flips_one_durable_bit_and_is_felt_by_who_reads_it() {
+    for seed in 0..50 {
+        let mut lab = written(seed);
+        lab.write(LOG, 8192, vec![1; 10], Durability::Through);
+        lab.run(100);
+        let before = lab.read(LOG);
+        lab.disk.rot(FileKind::Log);
+        assert_eq!(lab.felt.of(Feeling::Rot), 0);
+        let after = lab.read(LOG);
+        let flipped: u32 = before.iter().zip(&after).map(|(a, b)| (a ^ b).count_ones()).sum();
+        let at = before.iter().zip(&after).position(|(a, b)| a != b).expect("a bit");
+        assert_eq!(flipped, 1);
+        assert!(!(1536..8192).contains(&at), "not where nothing was ever written");
+        assert_eq!(lab.felt.of(Feeling::Rot), 1);
+        lab.write(LOG, 0, vec![1; 8202], Durability::Through);
+        assert_eq!(lab.read(LOG)[at], 1);
+        assert_eq!(lab.felt.of(Feeling::Rot), 1, "what was written anew is sound");
+        lab.disk.rot(FileKind::Data);
+        assert!(lab.read(DATA).is_empty());
+    }
+}

@@ -323,3 +323,92 @@ fn an_injected_frame_comes_in_order_on_the_open_link() {
     lab.send(A, 2, 2);
     assert_eq!(frames(&lab.run(100)), [1, 8, 2]);
 }
+
+#[test]
+fn jitter_delays_each_frame_by_another_time_and_keeps_their_order() {
+    let (mut lab, _) = Lab::linked(1);
+    let overlay = lab.network.overlay_mut(TO_A, TO_B);
+    (overlay.slow, overlay.jitter) = (10_000, 100_000);
+    let start = lab.now();
+    let mut latest = 0;
+    for byte in 0..20 {
+        lab.send(A, 2, byte);
+        let seen = lab.run(200);
+        assert_eq!(frames(&seen), [byte]);
+        let late = seen[0].0 - start - u64::from(byte) * 200_000;
+        assert!((10_200..=113_010).contains(&late), "{late}");
+        latest = latest.max(late);
+    }
+    assert!(latest > 60_000, "{latest}");
+    (0..50).for_each(|byte| assert!(lab.send(A, 2, byte)));
+    assert_eq!(frames(&lab.run(1000)), (0..50).collect::<Vec<u8>>());
+    assert_eq!((lab.felt.of(Feeling::Jitter), lab.felt.of(Feeling::Slow)), (70, 70));
+}
+
+#[test]
+fn frames_queue_for_a_narrow_path_and_hurry_when_it_is_wide_again() {
+    let (mut lab, peer) = Lab::linked(1);
+    lab.call(|network, cx| network.throttle(cx, TO_A, TO_B, 1000));
+    (0..30).for_each(|byte| assert!(lab.send(A, 2, byte)));
+    assert!(lab.send(B, peer, 99));
+    // Frames of 100 bytes at 1000 bytes a second; the other direction is as wide as ever.
+    assert_eq!(frames(&lab.run(1050)).len(), 11);
+    assert_eq!(lab.felt.of(Feeling::Throttle), 30);
+    lab.heal(TO_A, TO_B);
+    assert_eq!(frames(&lab.run(10)), (10..30).collect::<Vec<u8>>());
+    lab.send(A, 2, 30);
+    assert_eq!(frames(&lab.run(10)), [30]);
+    assert_eq!(lab.run(5000).len(), 0, "nothing comes twice");
+    // A wider throttle in its place lets go of what waits as well.
+    lab.call(|network, cx| network.throttle(cx, TO_A, TO_B, 10));
+    (0..3).for_each(|byte| assert!(lab.send(A, 2, byte)));
+    lab.call(|network, cx| network.throttle(cx, TO_A, TO_B, 1000));
+    lab.send(A, 2, 3);
+    assert_eq!(frames(&lab.run(150)), [0, 1, 2, 3]);
+}
+
+#[test]
+fn a_cut_takes_what_waits_for_a_narrow_path_and_a_heal_brings_it() {
+    let (mut lab, _) = Lab::linked(2);
+    lab.call(|network, cx| network.throttle(cx, TO_A, TO_B, 1000));
+    (0..10).for_each(|byte| assert!(lab.send(A, 2, byte)));
+    lab.run(250);
+    lab.cut(TO_A, TO_B);
+    assert!(lab.run(2000).is_empty());
+    lab.heal(TO_A, TO_B);
+    assert_eq!(frames(&lab.run(1000)), (2..10).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_corrupted_frame_has_one_other_byte() {
+    let (mut lab, _) = Lab::linked(3);
+    lab.network.overlay_mut(TO_A, TO_B).corrupt_one_in = 4;
+    let mut corrupt = 0;
+    for _ in 0..200 {
+        lab.send(A, 2, 7);
+        let seen = lab.run(10);
+        let What::Payload(Payload::Frame(bytes)) = &seen[0].1.what else { panic!("{seen:?}") };
+        let others = bytes.iter().filter(|byte| **byte != 7).count();
+        assert!(bytes.len() == 100 && others <= 1);
+        corrupt += others;
+    }
+    assert!((25..75).contains(&corrupt), "{corrupt}");
+    assert_eq!(lab.felt.of(Feeling::Corrupt), corrupt as u64);
+    lab.heal(TO_A, TO_B);
+    (0..50).for_each(|_| assert!(lab.send(A, 2, 7)));
+    assert_eq!(frames(&lab.run(100)), [7; 50]);
+}
+
+#[test]
+fn a_slow_start_delays_the_dial_and_nothing_after_it() {
+    let mut lab = Lab::new(1, false);
+    lab.network.overlay_mut(TO_A, TO_B).slow_start = 1_500_000;
+    lab.call(|network, cx| network.dial(cx, A, 2, B, Kind::Link));
+    assert!(lab.run(1500).is_empty());
+    assert_eq!(lab.run(10).len(), 2);
+    lab.send(A, 2, 1);
+    assert_eq!(frames(&lab.run(5)), [1]);
+    lab.call(|network, cx| network.dial(cx, B, 2, A, Kind::Link));
+    assert_eq!(lab.run(10).len(), 2, "the other direction opens at once");
+    assert_eq!(lab.felt.of(Feeling::SlowStart), 1);
+}

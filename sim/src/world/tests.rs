@@ -234,7 +234,17 @@ fn after_heal_all_everything_is_as_in_a_run_without_faults() {
         Action::Stall(one_way("B", "W")),
         Action::Slow { path: both("clients", "B"), by: Time::secs(2), jitter: Time(0) },
         Action::Refuse(both("clients", "A")),
+        Action::Throttle { path: both("B", "W"), bytes_s: 10 },
+        Action::Corrupt { path: both("A", "W"), one_in: 1 },
+        Action::SlowStart { path: both("clients", "W"), by: Time::secs(2) },
         Action::DiskStall("B".into()),
+        Action::DiskFail("A".into()),
+        Action::DiskFull("B".into()),
+        Action::DiskLie("W".into()),
+        Action::DiskError { instance: "B".into(), count: 1000 },
+        Action::Misdirect { instance: "W".into(), file: "log".into() },
+        Action::SlowCpu { instance: "W".into(), by: Time::secs(3) },
+        Action::RestartLoop { instance: "B".into(), times: 9, up: Time::secs(1), down: Time::secs(1) },
         Action::ClockRate { host: "B".into(), ppm: 5000 },
         Action::ClockFreeze { host: "B".into(), frozen: true },
         Action::ClockStep { host: "B".into(), ms: 5000 },
@@ -243,6 +253,7 @@ fn after_heal_all_everything_is_as_in_a_run_without_faults() {
     timeline.push(at(Time::secs(10), Action::HealAll));
     let (outcome, lines) = traced(60, timeline, BusyCrew);
     assert_eq!(outcome.findings, []);
+    assert_eq!(count(&lines, "B          died"), 4, "the loop ends with everything else");
     let late: Vec<String> = lines.into_iter().filter(|line| line.as_str() > "   45").collect();
     for who in ["A ", "B ", "W "] {
         assert!(count(&late, &format!("  {who:<11}delivered")) > 50, "{who} hears nothing");
@@ -262,4 +273,83 @@ fn a_host_without_power_takes_its_instances_and_starts_them_again() {
     let lines: Vec<String> = outcome.trace.iter().flat_map(|trace| trace.lines()).collect();
     assert_eq!((count(&lines, "died"), count(&lines, "incarnation 2")), (2, 2));
     assert!(outcome.faults_felt["host_down"] >= 2 && !outcome.faults_felt.contains_key("crash"));
+}
+
+#[test]
+fn a_slow_process_handles_one_input_after_the_other() {
+    let timeline = vec![
+        at(Time::millis(550), Action::SlowCpu { instance: "B".into(), by: Time::millis(250) }),
+        at(Time::millis(1600), Action::FastCpu("B".into())),
+    ];
+    let (outcome, lines) = traced(3, timeline, Script(sender));
+    let times: Vec<&str> =
+        lines.iter().filter(|line| line.contains("B          delivered")).map(|line| &line[..12]).collect();
+    // A frame comes every 100 ms. Slow, B handles one every 250 ms; fast again, all that wait at once.
+    let at = |from: &str, to: &str| times.iter().filter(|time| (from..to).contains(*time)).count();
+    assert_eq!((at("    0.55", "    0.84"), at("    0.84", "    1.60")), (0, 3), "{times:?}");
+    assert_eq!(at("    1.600000", "    1.600001"), 10 - 3, "{times:?}");
+    assert_eq!(times.len(), 30);
+    assert_eq!(outcome.faults_felt["slow_cpu"], 10);
+}
+
+#[test]
+fn a_slow_process_that_dies_forgets_what_waited_and_is_slow_again() {
+    let timeline = vec![
+        at(Time::millis(550), Action::SlowCpu { instance: "A".into(), by: Time::millis(400) }),
+        at(Time::millis(800), Action::Crash("A".into())),
+        at(Time::millis(900), Action::Restart("A".into())),
+    ];
+    let (_, lines) = traced(2, timeline, Script(sender));
+    let times: Vec<&str> =
+        lines.iter().filter(|line| line.contains("A          timeout")).map(|line| &line[..12]).collect();
+    // What waited from 550 ms on is gone. Then its link stands, which it handles at 1.3 s, and its timer after that.
+    assert!(times.len() == 6 && times[5].starts_with("    1.70"), "{times:?}");
+}
+
+#[test]
+fn a_restart_loop_ends_with_a_process_that_runs() {
+    let how = |times| Action::RestartLoop {
+        instance: "A".into(),
+        times,
+        up: Time::millis(300),
+        down: Time::millis(200),
+    };
+    let (outcome, lines) = traced(4, vec![at(Time::secs(1), how(3))], Script(sender));
+    let of = |what: &str| -> Vec<String> {
+        let lines = lines.iter().filter(|line| line.contains(what) && line.contains("  A  "));
+        lines.map(|line| line[..12].to_owned()).collect()
+    };
+    assert_eq!(of("died"), ["    1.000000", "    1.500000", "    2.000000"]);
+    assert_eq!(of("started"), ["    0.000000", "    1.200000", "    1.700000", "    2.200000"]);
+    assert_eq!(outcome.faults_felt["restart_loop"], 3);
+    // The newest loop counts, one that is cut short by heal_all as well.
+    let again = vec![
+        at(Time::secs(1), how(9)),
+        at(Time::millis(1100), how(2)),
+        at(Time::millis(2900), how(9)),
+        at(Time::millis(3000), Action::HealAll),
+    ];
+    let (outcome, lines) = traced(4, again, Script(sender));
+    assert_eq!(outcome.faults_felt["restart_loop"], 3, "{lines:?}");
+    assert_eq!(count(&lines, "A          started"), 4);
+}
+
+#[test]
+fn lines_of_the_error_log_have_the_date_of_a_wall_clock_right_or_wrong() {
+    fn talks(_: &Config, now: Instant, _: &Input, out: &mut Effects) -> Option<Instant> {
+        out.push(Effect::Notice(Notice::Message { session: SESSION, number: 1480 }));
+        Some(now + Micros::from_millis(1000))
+    }
+    let timeline = vec![
+        at(Time::millis(1500), Action::ClockStep { host: "A".into(), ms: -86_400_000 }),
+        at(Time::millis(2500), Action::ClockFreeze { host: "B".into(), frozen: true }),
+    ];
+    let (outcome, lines) = traced(5, timeline, Script(talks));
+    let of = |who: &str| -> Vec<&str> {
+        let lines = lines.iter().filter(|line| line[14..].starts_with(who) && line.contains("message"));
+        lines.map(|line| &line[38..61]).collect()
+    };
+    assert_eq!((&of("A")[1][..16], &of("A")[2][..16]), ("2005-11-07T00:00", "2005-11-06T00:00"));
+    assert_eq!(of("B")[3..], ["2005-11-07T00:00:02.500"; 3][..of("B").len() - 3]);
+    assert!(outcome.faults_felt["clock_step"] >= 3 && outcome.faults_felt["clock_freeze"] >= 2);
 }

@@ -176,9 +176,7 @@ impl Partner {
         if let RoleData::Principal(p) = &mut self.role {
             // Clients go first: from the issue of the record on nothing may be answered.
             p.close(cx, &self.common, None);
-            if let Some(copy) = &mut self.copy {
-                copy.demote();
-            }
+            self.copy.demote();
             cx.message(self.common.session, 1480);
         }
         if !self.ongoing.as_ref().is_some_and(|o| o.outlives_role(elected)) {
@@ -226,7 +224,7 @@ impl Partner {
         switch: Switch,
     ) {
         let me = cx.me();
-        let failover_lsn = self.copy.as_ref().map(|c| c.hardened()).unwrap_or_default();
+        let failover_lsn = self.copy.hardened();
         self.common.keeper.change(cx.out, |r| {
             r.shared.pass(n, me, failover_lsn);
             r.shared.suspended = suspended;
@@ -246,8 +244,7 @@ impl Partner {
     /// [OQ-4.5, TR-25]
     pub(super) fn complete_election(&mut self, cx: &mut Cx<'_>) -> bool {
         let RoleData::Mirror(m) = &self.role else { return false };
-        let Some(copy) = &self.copy else { return false };
-        if self.common.keeper.switching() || copy.hardened() != copy.end_of_log() {
+        if self.common.keeper.switching() || self.copy.hardened() != self.copy.end_of_log() {
             return false;
         }
         let act = match m.elected {

@@ -54,8 +54,8 @@ impl Partner {
 
     /// Without a witness: once the log in flight has landed, the own record makes this instance owner. [OQ-4.6]
     pub(super) fn decide_force(&mut self, cx: &mut Cx<'_>) {
-        let (RoleData::Mirror(m), Some(copy)) = (&mut self.role, &self.copy) else { return };
-        if m.claim != Claim::Deciding || copy.hardened() != copy.end_of_log() {
+        let RoleData::Mirror(m) = &mut self.role else { return };
+        if m.claim != Claim::Deciding || self.copy.hardened() != self.copy.end_of_log() {
             return;
         }
         let n = self.common.n().next();

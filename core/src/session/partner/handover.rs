@@ -30,10 +30,8 @@ impl Partner {
         if self.state(cx) != MirroringState::Synchronized {
             return Err(sql_error(1422));
         }
-        let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) else {
-            return Err(sql_error(1470));
-        };
-        p.begin_failover(cx, &self.common, copy);
+        let RoleData::Principal(p) = &mut self.role else { return Err(sql_error(1470)) };
+        p.begin_failover(cx, &self.common, &mut self.copy);
         cx.step(self.common.session, "failover.begin");
         self.ongoing = Some(Ongoing::failover(request, cx));
         Ok(())
@@ -41,7 +39,7 @@ impl Partner {
 
     /// The tail is announced once it is sent, and the failover abandoned once it cannot go on. [FO-37a, TR-14]
     pub(super) fn advance_failover(&mut self, cx: &mut Cx<'_>) {
-        let (RoleData::Principal(p), Some(copy)) = (&mut self.role, &mut self.copy) else { return };
+        let RoleData::Principal(p) = &mut self.role else { return };
         let Some(handover) = p.handover else { return };
         if self.common.keeper.switching() {
             return;
@@ -50,7 +48,7 @@ impl Partner {
         if !stands {
             self.abandon_failover(cx, 1456);
         } else if handover == Handover::Draining
-            && let Some(end) = p.tail_sent(copy)
+            && let Some(end) = p.tail_sent(&self.copy)
         {
             p.handover = Some(Handover::Announced(end));
             self.common.send(cx, self.other, &Message::FailoverStart { end });
@@ -68,8 +66,8 @@ impl Partner {
 
     /// The mirror's answer: durable up to the end of the tail, failover LSN recorded. [FO-37b, OQ-9.2]
     pub(super) fn tail_hardened(&mut self, cx: &mut Cx<'_>) {
-        let (RoleData::Mirror(m), Some(copy)) = (&mut self.role, &self.copy) else { return };
-        let Some(end) = m.tail.filter(|end| copy.hardened() >= *end) else { return };
+        let RoleData::Mirror(m) = &mut self.role else { return };
+        let Some(end) = m.tail.filter(|end| self.copy.hardened() >= *end) else { return };
         if m.claiming() || m.elected != Elected::No || self.common.keeper.switching() {
             return;
         }
@@ -85,7 +83,7 @@ impl Partner {
         if p.handover != Some(Handover::Announced(end)) {
             return;
         }
-        if self.copy.as_ref().is_some_and(|c| c.end_of_log() != end || !c.is_flushed()) {
+        if self.copy.end_of_log() != end || !self.copy.is_flushed() {
             // A checkpoint has written log meanwhile: the tail ends later. [FO-38]
             p.handover = Some(Handover::Draining);
             return;

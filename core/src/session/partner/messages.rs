@@ -108,7 +108,7 @@ impl Partner {
     fn other_message(&mut self, cx: &mut Cx<'_>, peer: InstanceId, header: Header, message: Message) -> bool {
         let owner = self.common.shared().owner;
         let witness = self.common.shared().witness.value.named();
-        let Some(copy) = &mut self.copy else { return true };
+        let copy = &mut self.copy;
         match (&mut self.role, message) {
             (RoleData::Principal(p), Message::LogRequest { from })
                 if peer == self.other && p.stage == Stage::Ready =>
@@ -261,7 +261,7 @@ impl Partner {
 
     /// Pages for the other partner's undo, once the own log is flushed up to them. [OQ-21, decisions]
     pub(super) fn send_pages(&mut self, cx: &mut Cx<'_>, pages: &[crate::types::PageId]) {
-        let Some(copy) = &mut self.copy else { return };
+        let copy = &mut self.copy;
         let mut late = Vec::new();
         for &page in pages {
             let (lsn, image) = copy.page_image(page);

@@ -222,7 +222,8 @@ impl Partner {
     /// Says START on every channel anew, until it is answered. [S-30]
     pub fn offer_start(&mut self, cx: &mut Cx<'_>, record: RoleRecord, told: &mut Option<ChannelId>) {
         let channel = self.common.channel(self.other).and_then(|c| c.id);
-        if let (Some(channel), Some(copy)) = (channel, &self.copy)
+        let copy = &self.copy;
+        if let Some(channel) = channel
             && *told != Some(channel)
         {
             *told = Some(channel);
@@ -242,7 +243,7 @@ impl Partner {
         log: &LogPosition,
         log_start: Lsn,
     ) -> Result<(), u32> {
-        let Some(copy) = &self.copy else { return Err(1419) };
+        let copy = &self.copy;
         if matches!(self.role, RoleData::Principal(_)) {
             return Err(1464);
         }
