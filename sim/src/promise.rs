@@ -55,6 +55,9 @@ pub struct Promise {
     pub tier: Tier,
     /// What keeps it from the tier above; empty for [`Tier::Live`].
     pub reasons: Vec<String>,
+    /// The only reason is that the last change comes too near the end. When the run goes faster than a plan can tell, its
+    /// end is judged all the same.
+    pub late: bool,
 }
 
 /// The load that a log stands for so long while it must keep everything for a mirror that is away, at a KiB for each
@@ -70,10 +73,14 @@ pub fn commits_per_s_max(away: Time) -> u32 {
 pub fn of(plan: &Scenario) -> Promise {
     let outside = outside(plan);
     if !outside.is_empty() {
-        return Promise { tier: Tier::Outside, reasons: outside };
+        return Promise { tier: Tier::Outside, reasons: outside, late: false };
     }
-    let reasons = End::of(plan).reasons();
-    Promise { tier: if reasons.is_empty() { Tier::Live } else { Tier::Safe }, reasons }
+    let end = End::of(plan);
+    let mut reasons = end.reasons();
+    let late = reasons.is_empty();
+    reasons.extend(late.then(|| end.too_late()).flatten());
+    let tier = if reasons.is_empty() { Tier::Live } else { Tier::Safe };
+    Promise { tier, late: late && tier == Tier::Safe, reasons }
 }
 
 /// What no protocol stands.
@@ -134,16 +141,15 @@ impl<'a> End<'a> {
                 (Some(_), Some(_)) => reasons.push("no majority is left".to_owned()),
             }
         }
-        if reasons.is_empty() {
-            let needed = oracle::judged_after(self.plan, self.last_change, self.last_statement);
-            if self.plan.duration < needed {
-                let (change, end) = (self.last_change.max(self.last_statement), self.plan.duration);
-                reasons.push(format!(
-                    "the last change, at {change}, is too near the end, {end}; {needed} is needed"
-                ));
-            }
-        }
         reasons
+    }
+
+    /// Is there too little time to judge the end?
+    fn too_late(&self) -> Option<String> {
+        let needed = oracle::judged_after(self.plan, self.last_change, self.last_statement);
+        let (change, end) = (self.last_change.max(self.last_statement), self.plan.duration);
+        (end < needed)
+            .then(|| format!("the last change, at {change}, is too near the end, {end}; {needed} is needed"))
     }
 
     /// What no repair brings back.

@@ -29,7 +29,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
 
-pub use write::{FOLDER, Saved, may_write, save, text};
+pub use write::{FOLDER, Saved, may_write, named, save, text};
 
 /// Runs allowed when nothing else is said.
 pub const RUNS: u32 = 2_000;
@@ -377,7 +377,7 @@ impl<'a> Shrinker<'a> {
 
     fn finish(self, origin: &Scenario) -> Shrunk {
         let bug = self.budget.mode.options.bug;
-        let plan = write::named(self.plan, origin, self.signature, bug);
+        let plan = write::named_after(self.plan, origin, self.signature, bug);
         Shrunk { plan, runs: self.runs, history: self.history, exhausted: self.exhausted }
     }
 }

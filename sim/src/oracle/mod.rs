@@ -97,7 +97,9 @@ pub struct OracleSetup {
 impl OracleSetup {
     /// For a plan, held to what it promises.
     pub fn promised(plan: &Scenario) -> Self {
-        OracleSetup { tier: promise::of(plan).tier, ..OracleSetup::new(plan) }
+        let promise = promise::of(plan);
+        let tier = if promise.late { Tier::Live } else { promise.tier };
+        OracleSetup { tier, ..OracleSetup::new(plan) }
     }
 
     /// For a scenario or plan. Instances named nowhere count as the first two.

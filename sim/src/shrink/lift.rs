@@ -29,12 +29,8 @@ pub fn triggers(s: &mut Shrinker<'_>) {
         if s.over() {
             return;
         }
-        let pairs = edit::pairs(&s.plan.timeline);
-        // A repair goes with its fault.
-        let follows = pairs.iter().any(|(fault, repair)| {
-            *repair == i && s.plan.timeline[*fault].on.is_some() && s.plan.timeline[i].on.is_some()
-        });
-        if s.plan.timeline[i].at.is_some() && !follows {
+        // A repair has gone with its fault.
+        if s.plan.timeline[i].at.is_some() {
             lift(s, i);
         }
     }

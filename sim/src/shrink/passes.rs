@@ -300,15 +300,17 @@ pub fn times(s: &mut Shrinker<'_>) {
 /// Times that are easier to read, and an end of the run on a whole second.
 pub fn round(s: &mut Shrinker<'_>) {
     for unit in UNITS {
-        let round = |plan: &Scenario, only: Option<usize>| {
-            let mut plan = plan.clone();
+        let round = |before: &Scenario, only: Option<usize>| {
+            let mut plan = before.clone();
             for (i, step) in plan.timeline.iter_mut().enumerate() {
                 if only.is_none_or(|only| only == i) {
                     step.at = step.at.map(|at| rounded(at, unit).min(plan.duration));
-                    step.delay = step.delay.map(|delay| rounded(delay, unit));
+                    step.delay = step.delay.map(|delay| rounded(delay, unit).max(unit));
                 }
             }
-            sorted(plan)
+            let plan = sorted(plan);
+            // A fault that is over at once is no rounder, only stranger.
+            if at_once(&plan) > at_once(before) { before.clone() } else { plan }
         };
         // All at once, or else each for itself.
         if s.take("round times", vec![round(&s.plan, None)]).is_none() {
@@ -328,6 +330,13 @@ pub fn round(s: &mut Shrinker<'_>) {
             s.take("a round end", vec![Scenario { duration, ..s.plan.clone() }]);
         }
     }
+}
+
+/// Faults that are lifted at the moment at which they begin.
+fn at_once(plan: &Scenario) -> usize {
+    let at = |i: usize| plan.timeline[i].at;
+    let same = |(fault, repair): &(usize, usize)| at(*fault).is_some() && at(*fault) == at(*repair);
+    edit::pairs(&plan.timeline).iter().filter(|pair| same(pair)).count()
 }
 
 /// Less time between a step and the one before it: everything from there on comes earlier.

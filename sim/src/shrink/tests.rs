@@ -265,6 +265,14 @@ fn faults_become_shorter_and_plainer() {
 }
 
 #[test]
+fn a_fault_is_not_rounded_away() {
+    let timeline = vec![at(10_003, crash("A")), at(10_444, restart("A"))];
+    let plan = shrunk(&plan(timeline), |plan| has(plan, &crash("A")) && has(plan, &restart("A"))).plan;
+    let times: Vec<Option<Time>> = plan.timeline.iter().map(|step| step.at).collect();
+    assert!(times.len() == 2 && times[0] < times[1], "{times:?}");
+}
+
+#[test]
 fn clients_rates_and_profiles_become_as_small_as_they_can() {
     let mut large = plan(vec![at(1_000, crash("A"))]);
     large.workload = Some(Workload { clients: 9, commits_per_s: 200, ..Workload::default() });
@@ -293,37 +301,72 @@ fn an_occurrence_becomes_the_first_one_that_still_fails() {
     assert_eq!((step.nth, step.delay), (Some(2), Some(Time::secs(1))));
 }
 
-/// A run in which B reaches `armed` a little after the crash's time, whatever the seed; without a trigger only one
-/// seed fails.
-fn armed(plan: &Scenario, options: &Options) -> Outcome {
-    let armed = Trigger::Reached { instance: "B".into(), step: "armed".into() };
-    let ping = Trigger::Sent { frame: "ping".into(), from: "A".into(), to: "B".into() };
-    let Some(i) = plan.timeline.iter().position(|s| s.action == crash("A")) else {
-        return Outcome::default();
-    };
-    let step = &plan.timeline[i];
-    let hit = step.on == Some(armed.clone()) || step.at >= Some(Time::secs(5)) && plan.seed == Some(7);
-    let seen = |ms, what| Seen { at: Time::millis(ms), what };
-    let moments = vec![
-        seen(10, What::Occurred(Trigger::Started { instance: "B".into() })),
-        seen(4_900, What::Occurred(ping.clone())),
-        seen(4_950, What::Occurred(armed)),
-        seen(4_960, What::Occurred(ping)),
-        seen(5_000, What::Step(i)),
-    ];
-    let moments = if options.moments { moments } else { Vec::new() };
-    Outcome { moments, ..outcome(hit.then(|| broken("roles", "INV-1"))) }
+fn reached_armed() -> Trigger {
+    Trigger::Reached { instance: "B".into(), step: "armed".into() }
+}
+
+/// Runs in which B becomes armed a little before the crash, which `fails` judges by its step.
+fn armed(fails: impl Fn(&Scenario, &Step) -> bool + Sync) -> impl Fn(&Scenario, &Options) -> Outcome + Sync {
+    move |plan, options| {
+        let ping = Trigger::Sent { frame: "ping".into(), from: "A".into(), to: "B".into() };
+        let Some(i) = plan.timeline.iter().position(|s| s.action == crash("A")) else {
+            return Outcome::default();
+        };
+        let seen = |ms, what| Seen { at: Time::millis(ms), what };
+        let moments = vec![
+            seen(10, What::Occurred(Trigger::Started { instance: "B".into() })),
+            seen(4_900, What::Occurred(ping.clone())),
+            seen(4_950, What::Occurred(reached_armed())),
+            seen(4_960, What::Occurred(ping)),
+            seen(5_000, What::Step(i)),
+        ];
+        let moments = if options.moments { moments } else { Vec::new() };
+        let failed = fails(plan, &plan.timeline[i]).then(|| broken("roles", "INV-1"));
+        Outcome { moments, ..outcome(failed) }
+    }
 }
 
 #[test]
 fn a_time_becomes_the_trigger_that_fails_for_more_seeds() {
     let plan = plan(vec![at(5_000, crash("A")), at(9_000, restart("A"))]);
-    let result = shrink(&plan, "roles INV-1", &armed, &Budget::default()).expect("it fails");
+    let run = armed(|plan, crash| {
+        crash.on == Some(reached_armed()) || crash.at >= Some(Time::secs(5)) && plan.seed == Some(7)
+    });
+    let result = shrink(&plan, "roles INV-1", &run, &Budget::default()).expect("it fails");
     let step = &result.plan.timeline[0];
-    assert_eq!(step.on, Some(Trigger::Reached { instance: "B".into(), step: "armed".into() }));
+    assert_eq!(step.on, Some(reached_armed()));
     assert_eq!((step.at, step.nth, step.after_step, step.delay), (None, None, None, None));
     let change = result.history.iter().find(|c| c.what.contains("armed")).expect("it is told");
     assert!(change.what.ends_with("fails for 5 of 5 other seeds, with a time for 0"), "{}", change.what);
+}
+
+#[test]
+fn a_trigger_that_fails_for_fewer_seeds_is_not_taken() {
+    let plan = plan(vec![at(5_000, crash("A"))]);
+    let run = armed(|plan, crash| match crash.at {
+        Some(at) => at >= Time::secs(5) && plan.seed != Some(9),
+        None => plan.seed == Some(7),
+    });
+    let result = shrink(&plan, "roles INV-1", &run, &Budget::default()).expect("it fails");
+    assert_eq!((result.plan.timeline[0].at, &result.plan.timeline[0].on), (Some(Time::secs(5)), &None));
+}
+
+/// The restart is needed, and needed after the crash, which may come at another time with another seed.
+#[test]
+fn a_repair_waits_for_the_same_trigger_as_its_fault() {
+    let plan = plan(vec![at(5_000, crash("A")), at(9_000, restart("A"))]);
+    let run = armed(|plan, crash| {
+        let Some(back) = plan.timeline.iter().find(|s| s.action == restart("A")) else { return false };
+        match crash.at {
+            Some(at) => at >= Time::secs(5) && back.at >= Some(at + Time::secs(1)),
+            None => back.delay >= Some(Time::secs(1)) || back.at >= Some(Time::secs(6)),
+        }
+    });
+    let steps = shrink(&plan, "roles INV-1", &run, &Budget::default()).expect("it fails").plan.timeline;
+    let [crashed, back] = &steps[..] else { panic!("{steps:?}") };
+    assert_eq!((&crashed.on, crashed.delay), (&Some(reached_armed()), None));
+    assert_eq!((&back.on, back.at), (&Some(reached_armed()), None));
+    assert_eq!(back.delay, Some(Time::secs(1)));
 }
 
 #[test]

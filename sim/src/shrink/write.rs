@@ -2,6 +2,7 @@
 
 use super::Size;
 use crate::read;
+use crate::report::count;
 use crate::scenario::Scenario;
 use dbm_core::bugs::Bug;
 use serde_json::{Map, Value, json};
@@ -13,26 +14,27 @@ use std::path::Path;
 const SHRUNK_FROM: &str = "Shrunk from ";
 
 /// The plan with a name and a note of its own.
-pub(super) fn named(plan: Scenario, origin: &Scenario, signature: &str, bug: Option<Bug>) -> Scenario {
-    let seed = plan.seed.unwrap_or_default();
-    let Size { steps, duration, clients, .. } = Size::of(origin);
+pub(super) fn named_after(plan: Scenario, origin: &Scenario, signature: &str, bug: Option<Bug>) -> Scenario {
     // Shrunk once more, it still comes from where it came from.
-    let source = match origin.note.strip_prefix(SHRUNK_FROM).and_then(|rest| rest.split_once("; fails with "))
+    if let Some((source, _)) =
+        origin.note.strip_prefix(SHRUNK_FROM).and_then(|rest| rest.split_once("; fails with "))
     {
-        Some((source, _)) => source.to_owned(),
-        None => {
-            let steps = crate::report::count(steps as u64, "step");
-            let clients = crate::report::count(clients.into(), "client");
-            format!("{}, seed {seed} ({steps}, {duration}, {clients})", origin.name)
-        }
-    };
+        let named = named(plan, source, signature, bug);
+        return Scenario { name: origin.name.clone(), ..named };
+    }
+    let Size { steps, duration, clients, .. } = Size::of(origin);
+    let seed = plan.seed.unwrap_or_default();
+    let (steps, clients) = (count(steps as u64, "step"), count(clients.into(), "client"));
+    let source = format!("{}, seed {seed} ({steps}, {duration}, {clients})", origin.name);
+    named(plan, &source, signature, bug)
+}
+
+/// The plan with a name made of its own, its seed and what fails, and a note that says so. Only files with such a note
+/// are ever replaced by [`save`].
+pub fn named(plan: Scenario, source: &str, signature: &str, bug: Option<Bug>) -> Scenario {
     let planted = bug.map(|bug| format!(" while the bug {} is planted", bug.name())).unwrap_or_default();
     let note = format!("{SHRUNK_FROM}{source}; fails with {signature}{planted}.");
-    let name = if origin.note.starts_with(SHRUNK_FROM) {
-        origin.name.clone()
-    } else {
-        file_name(&origin.name, seed, signature)
-    };
+    let name = file_name(&plan.name, plan.seed.unwrap_or_default(), signature);
     Scenario { name, note, rules: Vec::new(), ..plan }
 }
 

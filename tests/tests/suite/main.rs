@@ -9,7 +9,9 @@ mod livelock;
 mod must_hurt;
 mod oracle_fires;
 mod premises;
+mod property;
 mod schema;
+mod shrinking;
 mod toys;
 
 use dbm_sim::campaign::{self, Job, Jobs, Mode, Source};
