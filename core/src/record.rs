@@ -212,6 +212,11 @@ impl Keeper {
         version <= self.durable
     }
 
+    /// Has the write of this version, or of a newer one, begun? Before that it binds nobody. [OQ-1]
+    pub fn is_issued(&self, version: Version) -> bool {
+        version <= self.durable || self.writing.is_some_and(|(writing, ..)| version <= writing)
+    }
+
     /// The newest version made.
     pub fn version(&self) -> Version {
         self.bound
@@ -292,6 +297,7 @@ mod tests {
         let second = keeper.change(&mut out, |r| r.off_fork = true);
         assert_eq!(out.len(), 1);
         assert!(keeper.switching());
+        assert!(keeper.is_issued(first) && !keeper.is_issued(second));
         keeper.written(&mut out);
         assert!(keeper.is_durable(first) && !keeper.is_durable(second) && !keeper.switching());
         assert_eq!(out.len(), 2);

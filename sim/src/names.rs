@@ -23,6 +23,7 @@ pub const STEPS: &[&str] = &[
     "claim.granted",
     "claim.refused",
     "claim.renounced",
+    "claim.withdrawn",
     "expose.sent",
     "exposed",
     "takeover",

@@ -204,6 +204,28 @@ fn renounced_claim_does_not_bring_an_old_setting_back() {
     assert_eq!(table.servers(), [A]);
 }
 
+/// A claim that still waits behind another write of the record binds nobody: the claimant that meets the principal takes it
+/// back, and the role sequence stays. [OQ-1, OQ-4.3, FO-4]
+#[test]
+fn claim_that_was_not_issued_is_withdrawn() {
+    let mut table = Table::new(true);
+    table.run_until(5_000);
+    table.stall_disk(B);
+    table.statement(A, &sql("PARTNER TIMEOUT 10"));
+    table.run_for(10);
+    table.crash(A);
+    table.run_for(20);
+    table.start(A);
+    table.run_for(3_000);
+    table.release_disk(B);
+    table.run_for(5_000);
+    assert_eq!(table.sent(B, W, "claim"), 0);
+    for id in [A, B] {
+        assert_eq!((table.status[&id].n, table.state(id).1), (RoleSequence(1), Synchronized));
+    }
+    assert_eq!(table.servers(), [A]);
+}
+
 /// Removing the witness changes neither partner's state. [Q-20, C-73]
 #[test]
 fn witness_off_leaves_the_session_synchronized() {

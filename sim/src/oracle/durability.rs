@@ -28,6 +28,8 @@ pub(super) struct Durability {
     confirmed: Vec<Confirmed>,
     /// A former mirror's copy that was recovered: a database of its own, to which no earlier commit is owed. [FO-47, C-84]
     apart: Option<InstanceId>,
+    /// A principal on which the owner has removed mirroring while it was the newest: instance, n, and the head by then.
+    left: Option<(InstanceId, RoleSequence, Option<NodeId>)>,
     /// Who served last: instance, its life, n.
     server: Option<(InstanceId, u32, RoleSequence)>,
     /// Who served under the highest n.
@@ -102,6 +104,7 @@ impl Durability {
             server: None,
             newest: None,
             apart: None,
+            left: None,
             life: vec![0; instances],
             doubtful: Vec::new(),
             dead_ends: Vec::new(),
@@ -164,6 +167,7 @@ impl Durability {
         at: Time,
         by: InstanceId,
         n: RoleSequence,
+        records: &Records,
         chain: &Chain,
         report: &mut Report,
     ) {
@@ -176,6 +180,16 @@ impl Durability {
             self.newest = Some((n, by));
         }
         let place = self.lineage(n);
+        // Its partner has not heard of the end and took over: two databases, and what the one that left has confirmed
+        // since is its own. A session that it has set up again owes it all. [C-81, C-82]
+        if let Some((gone, at_n, head)) = self.left
+            && gone != by
+            && n > at_n
+            && records.current(gone).is_some_and(|r| r.over && r.n == at_n)
+        {
+            (self.apart, self.left) = (Some(gone), None);
+            self.lineages[place].head = head;
+        }
         if !self.lineages[place].served {
             self.begin_lineage(at, place, by, chain, report);
         }
@@ -196,12 +210,21 @@ impl Durability {
         }
     }
 
-    /// RESTORE DATABASE … WITH RECOVERY, or SET PARTNER OFF, has succeeded there. A copy that lacks what was confirmed elsewhere is another
-    /// database from now on; one that has it all goes on where the old principal ended. [C-84, FO-47]
-    pub(super) fn recovered(&mut self, instance: InstanceId, chain: &Chain) {
+    /// RESTORE DATABASE … WITH RECOVERY, or SET PARTNER OFF, has succeeded there. A copy that lacks what was confirmed
+    /// elsewhere is another database from now on, and so is one that was superseded: some record gives a higher role
+    /// sequence to its partner, which may serve and confirm until it hears of the end. Any other one goes on where the old
+    /// principal ended. [C-84, FO-47]
+    pub(super) fn recovered(&mut self, instance: InstanceId, records: &Records, chain: &Chain) {
         let head = self.lineages.last().and_then(|lineage| lineage.head);
-        if head.is_some_and(|head| !chain.contains(chain.end(instance.0.into()), head)) {
+        let lacks = head.is_some_and(|head| !chain.contains(chain.end(instance.0.into()), head));
+        let own = records.current(instance);
+        let superseded = own
+            .zip(records.newest())
+            .is_some_and(|(own, newest)| newest.n > own.n && newest.owner != instance);
+        if lacks || superseded {
             self.apart = Some(instance);
+        } else if let Some(own) = own.filter(|r| r.over && r.owner == instance) {
+            self.left = Some((instance, own.n, head));
         }
     }
 
@@ -632,6 +655,10 @@ mod tests {
         Misread,
         /// The old principal shows a suspension that is not durable when it confirms alone.
         Hasty,
+        /// A removal has been tried before, and failed.
+        Removed,
+        /// The same, and nobody gave the order to force.
+        RemovedUnordered,
     }
 
     /// A confirms what B lacks; B is forced and goes on from before that; A comes back, RESUME, A follows.
@@ -677,7 +704,10 @@ mod tests {
         }
         bench.at(2);
         let taken = Written { serial: 2, n: 2, owner: B, suspended: (true, 2, 2), ..base };
-        if spoil != Spoil::NoForce {
+        bench.oracle.world.tried.foreign = matches!(spoil, Spoil::Removed | Spoil::RemovedUnordered);
+        if spoil == Spoil::RemovedUnordered {
+            bench.record(B, taken.bytes());
+        } else if spoil != Spoil::NoForce {
             bench.statement(B, "PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS", None);
             bench.record(B, taken.bytes());
         }
@@ -716,6 +746,15 @@ mod tests {
     fn what_a_force_may_cost_is_listed_with_its_window() {
         assert_eq!(force(Spoil::Nothing), (vec![], vec![Window::Exposed]));
         assert_eq!(force(Spoil::Late), (vec![], vec![Window::BothServed]));
+    }
+
+    /// A removal that was tried and failed leaves a session in which service may be forced. [FO-62, FO-65, OQ-35]
+    #[test]
+    fn a_force_after_a_removal_was_tried_is_followed() {
+        assert_eq!(force(Spoil::Removed), force(Spoil::Nothing));
+        let (rules, losses) = force(Spoil::RemovedUnordered);
+        assert!(rules.contains(&"INV-2"), "{rules:?}");
+        assert_eq!(losses, []);
     }
 
     /// [S-64, FO-65]

@@ -316,7 +316,7 @@ impl Oracle {
                     Ok(Statement::SetWitness { .. }) | Err(_) => false,
                 };
                 if result.is_ok() && alone {
-                    self.durability.recovered(instance, &self.chain);
+                    self.durability.recovered(instance, &self.records, &self.chain);
                 }
                 let (records, world) = (&self.records, &self.world);
                 self.commands.ended(at, instance, (sql, result), records, world, &mut self.report);
@@ -437,10 +437,8 @@ impl Oracle {
     fn record_issued(&mut self, at: Time, instance: InstanceId, new: RecordView) {
         let models = (&self.records, &self.statements);
         self.roles.record_issued(at, instance, &new, models, &self.world, &mut self.report);
-        if let Some(before) = self.records.bound(instance).copied()
-            && !self.world.tried.foreign
-        {
-            let made = self.switches.issued(switches::Issue {
+        if let Some(before) = self.records.bound(instance).copied() {
+            let issue = switches::Issue {
                 at,
                 instance,
                 before,
@@ -451,7 +449,12 @@ impl Oracle {
                 chain: &self.chain,
                 head: self.durability.head(new.n),
                 report: &mut self.report,
-            });
+            };
+            let made = if self.world.tried.foreign {
+                self.switches.issued_unjudged(&issue)
+            } else {
+                self.switches.issued(issue)
+            };
             if let Some(made) = made {
                 let forced = (made.origin == switches::Origin::Force).then_some(made.owner);
                 self.durability.role_made(at, made.n, forced, &self.chain);
@@ -529,7 +532,7 @@ impl Oracle {
             self.roles.serves(at, by, n, &self.world, &self.records, &self.switches, &mut self.report);
         }
         self.switches.serves(at, by, n, &self.records, &mut self.report);
-        self.durability.serves(at, by, n, &self.chain, &mut self.report);
+        self.durability.serves(at, by, n, &self.records, &self.chain, &mut self.report);
         self.availability.served(at, by, &mut self.report);
         self.liveness.served(at, by);
         if let Reply::Committed { at: lsn, branch, txn, .. } = *reply {

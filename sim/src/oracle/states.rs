@@ -30,7 +30,14 @@ pub(super) struct States {
     witness: bool,
     shown: Vec<Option<(Shown, RoleSequence)>>,
     status: Vec<Option<Status>>,
-    synchronized_since: Vec<Time>,
+    synchronized_since: Vec<Since>,
+}
+
+/// When an instance began to show SYNCHRONIZED, and how often its durable suspended flag had been set until then.
+#[derive(Clone, Copy, Debug, Default)]
+struct Since {
+    at: Time,
+    flag: u64,
 }
 
 impl States {
@@ -39,7 +46,7 @@ impl States {
             witness,
             shown: vec![None; instances],
             status: vec![None; instances],
-            synchronized_since: vec![Time(0); instances],
+            synchronized_since: vec![Since::default(); instances],
         }
     }
 
@@ -84,7 +91,8 @@ impl States {
             forbidden(from, to, since, &judged, report)
         };
         if to.1 == Synchronized && from.is_none_or(|f| f.1 != Synchronized) {
-            self.synchronized_since[usize::from(instance.0)] = at;
+            let flag = cx.records.current(instance).map_or(0, |r| r.suspended_at.1);
+            self.synchronized_since[usize::from(instance.0)] = Since { at, flag };
         }
         if let Some((rule, why)) = wrong {
             report.fire("states", rule, at, || {
@@ -159,6 +167,13 @@ impl Told<'_> {
         self.cx.records.current(self.instance).map(|r| r.owner == self.instance)
     }
 
+    /// The session was suspended and resumed since, sooner than the suspension could be shown: on a slow disk one write of
+    /// the record tells both. Each of the two sets the flag anew. [TR-5, TR-9, P-1]
+    fn resumed(&self, since: Since) -> bool {
+        let record = self.cx.records.current(self.instance);
+        record.is_some_and(|r| !r.suspended && r.suspended_at.1 >= since.flag + 2)
+    }
+
     /// SAFETY is OFF, or the owner has touched SAFETY or WITNESS since: both start the way to SYNCHRONIZED anew.
     fn set_anew(&self, since: Time) -> bool {
         let earliest = Time(since.0.saturating_sub(STATEMENT_LENGTH.0));
@@ -179,7 +194,7 @@ impl Told<'_> {
 fn forbidden(
     from: Option<Shown>,
     to: Shown,
-    synchronized_since: Time,
+    synchronized_since: Since,
     told: &Told<'_>,
     report: &mut Report,
 ) -> Option<(&'static str, &'static str)> {
@@ -217,7 +232,7 @@ fn forbidden(
         }
         (Synchronized, Synchronizing) => {
             report.held(Premise::CauseJudged);
-            let caused = told.set_anew(synchronized_since);
+            let caused = told.set_anew(synchronized_since.at) || told.resumed(synchronized_since);
             (!caused).then_some(("TR-4", "falls behind with SAFETY FULL"))
         }
         (PendingFailover, Synchronizing | Suspended) => {
@@ -336,6 +351,27 @@ mod tests {
             bench.oracle.states.shown[0] = Some((from, RoleSequence(1)));
             tell(&mut bench, A, Some(from), (Principal, to));
             assert_eq!(bench.rules(), []);
+        }
+    }
+
+    /// [TR-4, TR-5, TR-9]
+    #[test]
+    fn a_suspension_too_short_to_be_shown_is_a_cause() {
+        for (suspended, expected) in
+            [((false, 1, 1), Some("TR-4")), ((false, 1, 2), Some("TR-4")), ((false, 1, 3), None)]
+        {
+            let mut bench = Bench::new(true);
+            bench.record(B, written(1, 1, A).bytes());
+            tell(&mut bench, B, None, (Mirror, Synchronizing));
+            tell(&mut bench, B, Some((Mirror, Synchronizing)), (Mirror, Synchronized));
+            for instance in [A, B] {
+                bench.statement(instance, "PARTNER RESUME", None);
+            }
+            bench.record(B, Written { suspended, ..written(2, 1, A) }.bytes());
+            tell(&mut bench, B, Some((Mirror, Synchronized)), (Mirror, Synchronizing));
+            let rules: Vec<_> = bench.rules().into_iter().filter(|(i, _)| *i == "states").collect();
+            let expected: Vec<_> = expected.into_iter().map(|rule| ("states", rule)).collect();
+            assert_eq!(rules, expected, "{suspended:?}");
         }
     }
 

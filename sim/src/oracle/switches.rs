@@ -128,7 +128,9 @@ impl Switches {
         match *frame {
             FrameView::Ready { n } if i < self.ready.len() => self.ready[i] = Some(n),
             FrameView::Record { n, owner, .. } if i < self.told.len() && !paused && owner != to => {
-                let news = records.bound(to).is_some_and(|bound| n > bound.n);
+                // A database that has left its session is no principal any more: words of the session pass it by. What
+                // it heard before it left still counts. [C-80, C-84]
+                let news = records.bound(to).is_some_and(|bound| n > bound.n && !bound.over);
                 if news && self.told[i].is_none_or(|(known, _)| n > known) {
                     self.told[i] = Some((n, at));
                 }
@@ -175,16 +177,46 @@ impl Switches {
 
     /// An instance begins to write a record. Tells the role sequence that this makes, if it makes one.
     pub(super) fn issued(&mut self, mut cx: Issue<'_>) -> Option<Made> {
-        let (instance, before, new) = (cx.instance, cx.before, cx.new);
-        if new.claim.is_some() && new.claim != before.claim && cx.statements.heard(instance, Kind::Force) {
-            self.forced_claims.extend(new.claim.map(|n| (instance, n)));
-        }
+        let (before, new) = (cx.before, cx.new);
+        self.note_claim(&cx);
         let made = (new.n > before.n && (self.known.get(&new.n) != Some(&new.owner) || self.again(&cx)))
             .then(|| self.make(&mut cx))
             .flatten();
         self.judge_flag(&mut cx, made);
         judge_fork(&mut cx);
         if let Some(made) = made {
+            self.made.insert(made.n, made);
+        }
+        made
+    }
+
+    fn note_claim(&mut self, cx: &Issue<'_>) {
+        let (instance, before, new) = (cx.instance, cx.before, cx.new);
+        if new.claim.is_some() && new.claim != before.claim && cx.statements.heard(instance, Kind::Force) {
+            self.forced_claims.extend(new.claim.map(|n| (instance, n)));
+        }
+    }
+
+    /// As [`Switches::issued`] once a removal has been tried: role sequences come about in further ways then (a recovered
+    /// copy, a session set up again), which are not judged. A forced service that was ordered is followed all the same,
+    /// because of what it may cost: the removal may have failed, or not have been heard of.
+    pub(super) fn issued_unjudged(&mut self, cx: &Issue<'_>) -> Option<Made> {
+        let (instance, before, new) = (cx.instance, cx.before, cx.new);
+        self.note_claim(cx);
+        let partner = self.partners.contains(&instance);
+        let ordered = if partner {
+            before.owner != instance && new.owner == instance && cx.statements.heard(instance, Kind::Force)
+        } else {
+            self.forced_claims.contains(&(new.owner, new.n))
+        };
+        let flag = new.suspended && new.suspended_at.0 == new.n && !self.flags.contains(&new.suspended_at);
+        let made = (new.n > before.n && flag && ordered).then_some(Made {
+            n: new.n,
+            owner: new.owner,
+            origin: Origin::Force,
+        });
+        // A force that the witness agreed to lets nobody serve beside it. [INV-1, INV-13]
+        if let Some(made) = made.filter(|_| partner) {
             self.made.insert(made.n, made);
         }
         made
@@ -510,6 +542,29 @@ mod tests {
         bench.at(3);
         bench.replied(C0, A, begun(1));
         assert_eq!(of(&bench), [("switches", "INV-13")]);
+    }
+
+    /// Who left the session by the owner's word goes on alone, whatever it hears of the session afterwards; not of what it
+    /// had heard before. [INV-13, C-80, C-84]
+    #[test]
+    fn a_database_that_left_the_session_is_bound_by_no_word_of_it() {
+        for (told_first, expected) in [(false, &[][..]), (true, &[("switches", "INV-13")][..])] {
+            let mut bench = Bench::new(false);
+            let base = Written { witness: false, ..written(1, 1, A) };
+            for instance in [A, B] {
+                bench.record(instance, base.bytes());
+            }
+            if told_first {
+                bench.deliver(B, A, &role_record(2, B));
+            }
+            bench.record(A, Written { serial: 2, over: true, ..base }.bytes());
+            if !told_first {
+                bench.deliver(B, A, &role_record(2, B));
+            }
+            bench.at(3);
+            bench.replied(C0, A, begun(1));
+            assert_eq!(of(&bench), expected);
+        }
     }
 
     /// [FO-4]

@@ -249,7 +249,7 @@ fn test_record(slot: &[u8]) -> Option<RecordView> {
         n: RoleSequence(f[1] as u32),
         owner: InstanceId(f[2] as u8),
         synchronised: Some((f[3] == 1, RoleSequence(f[1] as u32), f[4])),
-        over: false,
+        over: f[15] == 1,
         suspended: f[6] == 1,
         suspended_at: (RoleSequence(f[7] as u32), f[8]),
         safety: if f[9] == 1 { Safety::Off } else { Safety::Full },
@@ -281,6 +281,8 @@ pub(super) struct Written {
     pub(super) undo: bool,
     /// TIMEOUT, with its sequence.
     pub(super) timeout: (u16, u64),
+    /// The session has ended.
+    pub(super) over: bool,
 }
 
 impl Written {
@@ -304,6 +306,7 @@ impl Written {
                 self.undo.into(),
                 self.timeout.0.into(),
                 self.timeout.1,
+                self.over.into(),
             ],
         )
     }
@@ -324,6 +327,7 @@ pub(super) fn written(serial: u64, n: u32, owner: InstanceId) -> Written {
         off_fork: false,
         undo: false,
         timeout: (10, 1),
+        over: false,
     }
 }
 

@@ -56,12 +56,24 @@ impl Partner {
             && m.claiming()
             && !cx.bug(Bug::ClaimantFollows)
         {
-            if let Some(claimed) = claim {
+            let bound = match m.claim {
+                Claim::Recording(version) => self.common.keeper.is_issued(version),
+                Claim::No | Claim::Deciding | Claim::Asked(..) | Claim::Queried(_) => true,
+            };
+            if let Some(claimed) = claim
+                && bound
+            {
                 self.renounce(cx, claimed);
                 return;
             }
-            // Forced without a witness, and not decided yet: the principal is back before the log in flight has landed.
+            // Nothing binds it yet: forced without a witness and not decided, because the log in flight has not landed; or
+            // its claim still waits behind another write of the record. Nobody has heard of it, so n stays. [OQ-1, OQ-4.3]
+            if claim.is_some() {
+                cx.step(self.common.session, "claim.withdrawn");
+                self.common.keeper.change(cx.out, |r| r.claim = None);
+            }
             m.claim = Claim::No;
+            m.forced = None;
             self.say_record(cx, peer);
             self.force_refused(cx);
         }
