@@ -28,8 +28,6 @@ pub(super) struct Durability {
     confirmed: Vec<Confirmed>,
     /// A former mirror's copy that was recovered: a database of its own, to which no earlier commit is owed. [FO-47, C-84]
     apart: Option<InstanceId>,
-    /// A principal on which the owner has removed mirroring while it was the newest: instance, n, and the head by then.
-    left: Option<(InstanceId, RoleSequence, Option<NodeId>)>,
     /// Who served last: instance, its life, n.
     server: Option<(InstanceId, u32, RoleSequence)>,
     /// Who served under the highest n.
@@ -104,7 +102,6 @@ impl Durability {
             server: None,
             newest: None,
             apart: None,
-            left: None,
             life: vec![0; instances],
             doubtful: Vec::new(),
             dead_ends: Vec::new(),
@@ -167,7 +164,6 @@ impl Durability {
         at: Time,
         by: InstanceId,
         n: RoleSequence,
-        records: &Records,
         chain: &Chain,
         report: &mut Report,
     ) {
@@ -180,16 +176,6 @@ impl Durability {
             self.newest = Some((n, by));
         }
         let place = self.lineage(n);
-        // Its partner has not heard of the end and took over: two databases, and what the one that left has confirmed
-        // since is its own. A session that it has set up again owes it all. [C-81, C-82]
-        if let Some((gone, at_n, head)) = self.left
-            && gone != by
-            && n > at_n
-            && records.current(gone).is_some_and(|r| r.over && r.n == at_n)
-        {
-            (self.apart, self.left) = (Some(gone), None);
-            self.lineages[place].head = head;
-        }
         if !self.lineages[place].served {
             self.begin_lineage(at, place, by, chain, report);
         }
@@ -223,8 +209,6 @@ impl Durability {
             .is_some_and(|(own, newest)| newest.n > own.n && newest.owner != instance);
         if lacks || superseded {
             self.apart = Some(instance);
-        } else if let Some(own) = own.filter(|r| r.over && r.owner == instance) {
-            self.left = Some((instance, own.n, head));
         }
     }
 

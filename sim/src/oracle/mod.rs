@@ -532,7 +532,7 @@ impl Oracle {
             self.roles.serves(at, by, n, &self.world, &self.records, &self.switches, &mut self.report);
         }
         self.switches.serves(at, by, n, &self.records, &mut self.report);
-        self.durability.serves(at, by, n, &self.records, &self.chain, &mut self.report);
+        self.durability.serves(at, by, n, &self.chain, &mut self.report);
         self.availability.served(at, by, &mut self.report);
         self.liveness.served(at, by);
         if let Reply::Committed { at: lsn, branch, txn, .. } = *reply {
