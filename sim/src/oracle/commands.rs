@@ -60,6 +60,8 @@ impl Commands {
     pub(super) fn link_up(&mut self, at: InstanceId, peer: InstanceId, link: LinkId) {
         if self.partners.contains(&at) && self.partners.contains(&peer) {
             self.links[usize::from(at.0)].insert(link);
+            // The principal may come back while a force waits for its disk, and then stands against it.
+            self.asked[usize::from(at.0)].iter_mut().for_each(|asked| asked.forcible = false);
         }
     }
 
