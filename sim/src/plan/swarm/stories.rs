@@ -37,7 +37,9 @@ pub enum Story {
 }
 
 impl Story {
-    const ALL: [Story; 7] = [
+    const ALL: [Story; 8] = [
+        // Twice: few writes are torn, and fewer of these so that it could be overlooked.
+        Story::TornLog,
         Story::TornLog,
         Story::RottenPages,
         Story::BrokenClaim,
@@ -87,9 +89,12 @@ impl Story {
     pub(super) fn load(self, workload: &mut Workload, draw: &mut Draw) {
         match self {
             Story::TornLog => {
-                // Many commits at once make long blocks.
-                workload.clients = draw.between(16, 32) as u16;
-                workload.commits_per_s = draw.between(100, 300) as u32;
+                // Many commits at once, none of which waits for another or for a server that is gone, make long blocks.
+                workload.clients = draw.between(24, 32) as u16;
+                workload.commits_per_s = draw.between(200, 300) as u32;
+                workload.accounts = 64;
+                workload.lists = 8;
+                workload.call_timeout = Time::millis(300);
                 workload.interactive_percent = 0;
                 workload.read_only_percent = 0;
             }
@@ -116,7 +121,7 @@ impl Story {
     pub(super) fn end(self, plan: &Scenario, from: Time) -> Time {
         let detection = Time::secs(u64::from(plan.session.timeout_s) + 1);
         let lasts = match self {
-            Story::TornLog => Time::secs(9),
+            Story::TornLog => Time::secs(14),
             Story::RottenPages | Story::SlowHandover => Time::secs(8),
             Story::BrokenClaim => Time::secs(10),
             Story::ExposedDeath => detection + detection + Time::secs(4),
@@ -186,8 +191,8 @@ impl Told<'_> {
         let (principal, mirror) = (session.principal, session.mirror);
         match story {
             Story::TornLog => {
-                for strike in 0..3 {
-                    let start = begin + Time(strike * 2_500_000);
+                for strike in 0..6 {
+                    let start = begin + Time(strike * 2_100_000);
                     let victim = if self.draw.chance(3, 4) { &principal } else { &mirror };
                     self.power_lost_in_log_write(start, victim);
                 }
@@ -259,10 +264,10 @@ impl Told<'_> {
 
     /// A disk so slow that blocks grow long, and no power in the middle of one.
     fn power_lost_in_log_write(&mut self, start: Time, victim: &str) {
-        let by = self.millis(20, 100);
+        let by = self.millis(40, 80);
         let slow = self.at(start, Action::DiskSlow { instance: victim.into(), by });
         let writes = Trigger::DiskIssued { instance: victim.into(), file: "log".into() };
-        let nth = self.draw.between(3, 8) as u32;
+        let nth = self.draw.between(3, 7) as u32;
         let delay = Time(self.draw.between(0, by.0 / 2));
         let host = self.host(victim);
         self.on(&writes, nth, slow, delay, Action::HostDown(host.clone()));
