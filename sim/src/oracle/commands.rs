@@ -1,4 +1,4 @@
-//! Control statements: an answer says what is so. [C-47, C-60 … C-66, FL-9, FO-37, FO-50 … FO-60]
+//! Control statements: an answer says what is so. [C-47, C-60 … C-66, FL-9, FO-37d, FO-50 … FO-60]
 //!
 //! *Done* is a promise: a setting is durable on both partners, a failover has made the other partner owner, a force this
 //! one. And a force is refused as "wrong state" only if one of its preconditions does not hold: without a witness a mirror
@@ -148,7 +148,7 @@ impl Commands {
         };
         let behind = records.current(other).is_none_or(|theirs| stamp(theirs) < stamp(own));
         let wrong = match asked.kind {
-            Kind::Failover if own.owner != other => Some(("FO-37", "the other partner is not the owner")),
+            Kind::Failover if own.owner != other => Some(("FO-37d", "the other partner is not the owner")),
             Kind::Force if own.owner != instance => Some(("FO-60", "it is not the owner")),
             Kind::Suspend | Kind::Resume | Kind::Safety(_) | Kind::Timeout if !same && behind => {
                 Some(("C-47", "the other partner does not hold the setting"))
@@ -207,12 +207,12 @@ mod tests {
         }
     }
 
-    /// [FO-37, FO-60]
+    /// [FO-37d, FO-60]
     #[test]
     fn a_role_switch_that_is_done_has_its_owner() {
         for (option, on, owner, expected) in [
             ("PARTNER FAILOVER", A, B, None),
-            ("PARTNER FAILOVER", A, A, Some("FO-37")),
+            ("PARTNER FAILOVER", A, A, Some("FO-37d")),
             ("PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS", B, B, None),
             ("PARTNER FORCE_SERVICE_ALLOW_DATA_LOSS", B, A, Some("FO-60")),
         ] {

@@ -437,9 +437,11 @@ impl Oracle {
     fn record_issued(&mut self, at: Time, instance: InstanceId, new: RecordView) {
         let models = (&self.records, &self.statements);
         self.roles.record_issued(at, instance, &new, models, &self.world, &mut self.report);
-        if let Some(before) = self.records.bound(instance).copied()
-            && !self.world.tried.foreign
-        {
+        if let Some(before) = self.records.bound(instance).copied() {
+            // Once somebody has tried to remove the session, who may make a role sequence is not judged; that one was
+            // forced still counts, for the removal may have failed.
+            let mut unheard = report::Report::new();
+            let report = if self.world.tried.foreign { &mut unheard } else { &mut self.report };
             let made = self.switches.issued(switches::Issue {
                 at,
                 instance,
@@ -450,7 +452,7 @@ impl Oracle {
                 states: &self.states,
                 chain: &self.chain,
                 head: self.durability.head(new.n),
-                report: &mut self.report,
+                report,
             });
             if let Some(made) = made {
                 let forced = (made.origin == switches::Origin::Force).then_some(made.owner);

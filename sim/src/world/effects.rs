@@ -32,9 +32,10 @@ impl World {
                 network.dial(&mut cx, node, link.0, NodeIndex(u16::from(to.0)), Kind::Link);
             }
             Effect::Close { link } => {
-                if let Some(peer) = self.network.peer(node, link.0) {
-                    let (at, peer) = (instance, InstanceId(peer.0 as u8));
-                    self.fact(&Fact::LinkDown { at, peer, link, cause: LinkDownCause::Closed });
+                // Its end may have come already, and wait to be handled by a process that stood still.
+                let peer = self.network.peer(node, link.0).map(|peer| InstanceId(peer.0 as u8));
+                if let Some(peer) = peer.or_else(|| self.processes[node.index()].waits_for_end(link)) {
+                    self.fact(&Fact::LinkDown { at: instance, peer, link, cause: LinkDownCause::Closed });
                 }
                 self.close(node, link.0);
             }

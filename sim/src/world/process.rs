@@ -11,7 +11,7 @@ use crate::rng::Stream;
 use crate::trigger::Moment;
 use crate::watch::Finding;
 use dbm_core::config::{Config, Part};
-use dbm_core::io::{Effect, FileId, FileKind, Input, Notice};
+use dbm_core::io::{Effect, FileId, FileKind, Input, LinkId, Notice};
 use dbm_core::types::InstanceId;
 use std::collections::VecDeque;
 
@@ -44,6 +44,14 @@ pub(super) struct Process {
 }
 
 impl Process {
+    /// The peer of a link whose end waits to be handled.
+    pub(super) fn waits_for_end(&self, link: LinkId) -> Option<InstanceId> {
+        self.waiting.iter().find_map(|event| match event {
+            NodeEvent::LinkDown { link: ended, peer, .. } if *ended == link => Some(*peer),
+            _ => None,
+        })
+    }
+
     /// One whose boot is ordered.
     pub(super) fn new() -> Self {
         Process {
