@@ -62,6 +62,9 @@ pub(super) struct Switches {
     ready: Vec<Option<RoleSequence>>,
     /// The first word of a higher n that reached an instance in this life and went unheeded so far.
     told: Vec<Option<(RoleSequence, Time)>>,
+    /// Where the log of a copy ended when it last began an undo. As long as no block follows, the chain still counts what
+    /// the undo cuts off.
+    given_up: Vec<Option<NodeId>>,
 }
 
 /// What a record that is about to be written is judged by.
@@ -90,6 +93,7 @@ impl Switches {
             forced_claims: BTreeSet::new(),
             ready: vec![None; instances],
             told: vec![None; instances],
+            given_up: vec![None; instances],
         }
     }
 
@@ -177,8 +181,14 @@ impl Switches {
 
     /// An instance begins to write a record. Tells the role sequence that this makes, if it makes one.
     pub(super) fn issued(&mut self, mut cx: Issue<'_>) -> Option<Made> {
-        let (before, new) = (cx.before, cx.new);
+        let (instance, before, new) = (cx.instance, cx.before, cx.new);
         self.note_claim(&cx);
+        if !before.undo
+            && new.undo
+            && let Some(given_up) = self.given_up.get_mut(usize::from(instance.0))
+        {
+            *given_up = cx.chain.end(instance.0.into());
+        }
         let made = (new.n > before.n && (self.known.get(&new.n) != Some(&new.owner) || self.again(&cx)))
             .then(|| self.make(&mut cx))
             .flatten();
@@ -299,7 +309,9 @@ impl Switches {
         let theirs = cx.chain.end(mirror.0.into());
         let has = |node: Option<NodeId>| node.is_none_or(|node| cx.chain.contains(theirs, node));
         unless(has(cx.head), "FO-38", "a confirmed commit lies beyond the other partner's durable log");
-        unless(has(cx.chain.end(instance.0.into())), "FO-38", "the other partner lacks log that it holds");
+        let mine = cx.chain.end(instance.0.into());
+        let cut = mine.is_some() && self.given_up.get(usize::from(instance.0)) == Some(&mine);
+        unless(cut || has(mine), "FO-38", "the other partner lacks log that it holds");
         wrong
     }
 
@@ -390,7 +402,7 @@ fn judge_fork(cx: &mut Issue<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testkit::{A, B, Bench, C0, W, Written, ready, role_record, written};
+    use super::super::testkit::{A, B, Bench, C0, Log, Rec, W, Written, ready, role_record, written};
     use dbm_core::io::{Notice, Reply};
     use dbm_core::types::{MirroringState as S, Role, RoleSequence};
 
@@ -420,6 +432,17 @@ mod tests {
             bench.record(A, Written { safety_off: true, ..base }.bytes());
             bench.record(A, Written { serial: 2, safety_off: true, ..base }.bytes());
         }
+        if spoil == "ahead" || spoil == "cut" {
+            let mut log = Log::new();
+            let (x, y) = (log.add((1, 0), &[Rec::Commit(1)]), log.add((1, 0), &[Rec::Commit(2)]));
+            for (i, block) in [(A, &x), (A, &y), (B, &x)] {
+                bench.log(i, block);
+            }
+        }
+        if spoil == "cut" {
+            bench.record(A, Written { undo: true, ..base }.bytes());
+            bench.record(A, Written { serial: 2, ..base }.bytes());
+        }
         show(&mut bench, A, (Role::Principal, S::Synchronizing));
         show(&mut bench, A, (Role::Principal, S::Synchronized));
         if spoil != "state" {
@@ -440,7 +463,9 @@ mod tests {
     #[test]
     fn a_hand_over_needs_its_preconditions() {
         assert_eq!(hand_over(""), []);
+        assert_eq!(hand_over("cut"), [], "no block has followed the undo yet");
         for (spoil, rule) in [
+            ("ahead", "FO-38"),
             ("statement", "FO-31"),
             ("refused", "FO-31"),
             ("off", "FO-33"),

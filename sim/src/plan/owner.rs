@@ -118,7 +118,7 @@ impl<'a> Owner<'a> {
                 let seconds = match self.draw.between(0, 7) {
                     0 => TimeoutValue::Integer(-1),
                     1 => TimeoutValue::Integer(32_768),
-                    2 => TimeoutValue::from(self.draw.between(0, 4) as u16),
+                    2 | 3 => TimeoutValue::from(self.draw.between(0, 4) as u16),
                     _ => TimeoutValue::from(self.draw.between(5, TIMEOUT_S_MAX) as u16),
                 };
                 self.ask_both(now, &PartnerOption::Timeout(seconds), g);

@@ -1,17 +1,19 @@
 //! A swarm: each seed draws a small world of its own and what happens to it. [decisions: plan]
 //!
-//! `shape` draws what a seed is like, `faults` (with `breaks`) and `aims` what is done to it, `ends` how it ends. Chaos asks whether one world stands
-//! everything; a swarm asks whether every world stands something, so that faults which hide each other get their turn
-//! apart as well.
+//! `shape` draws what a seed is like, `stories` how it may begin, `faults` (with `breaks`) and `aims` what is done to it,
+//! `ends` how it ends. Chaos asks whether one world stands everything; a swarm asks whether every world stands something,
+//! so that faults which hide each other get their turn apart as well.
 
 mod aims;
 mod breaks;
 mod ends;
 mod faults;
 mod shape;
+mod stories;
 
 pub use ends::{End, Gone, Way};
 pub use shape::Shape;
+pub use stories::Story;
 
 use crate::fault::Action;
 use crate::read;
@@ -42,26 +44,39 @@ pub(super) fn resolve(scenario: &Scenario, swarm: &Swarm, seed: u64) -> Scenario
     let (mut plan, shape) = shape::draw(scenario, seed);
     let mut steps = faults::draw(&plan, &shape, seed);
     let mut aimed = aims::draw(&plan, &shape, seed);
+    // The end has to know what the story says, too.
+    plan.timeline = stories::draw(&plan, &shape, seed);
     shape.end.finish(&mut plan, &mut steps, shape.until, shape.owner.is_some());
     let left_out =
         |action: &Action| FaultClass::of(action).is_some_and(|class| swarm.without.contains(&class));
     steps.retain(|(_, action)| !left_out(action));
     aimed.retain(|step| !left_out(&step.action));
     steps.sort_by_key(|(at, _)| *at);
-    // Steps that wait for the first fault are told its place.
-    let first = aimed.len();
+    let told = leave_out(std::mem::take(&mut plan.timeline), left_out);
+    // Steps that wait for the first fault after the story are told its place.
+    let first = told.len() + aimed.len();
     aimed.iter_mut().filter(|step| step.after_step.is_some()).for_each(|step| step.after_step = Some(first));
-    aimed.extend(steps.into_iter().map(|(at, action)| timed(at, action)));
-    plan.timeline = aimed;
+    plan.timeline = told;
+    plan.timeline.extend(aimed);
+    plan.timeline.extend(steps.into_iter().map(|(at, action)| timed(at, action)));
     plan.note = note(&shape);
     plan
+}
+
+/// Without the steps that are left out; who waited for one of them waits for nobody.
+fn leave_out(steps: Vec<Step>, left_out: impl Fn(&Action) -> bool) -> Vec<Step> {
+    let kept: Vec<bool> = steps.iter().map(|step| !left_out(&step.action)).collect();
+    let place = |old: usize| kept[old].then(|| kept[..old].iter().filter(|kept| **kept).count());
+    let steps = steps.into_iter().zip(&kept).filter(|(_, kept)| **kept);
+    steps.map(|(step, _)| Step { after_step: step.after_step.and_then(place), ..step }).collect()
 }
 
 fn note(shape: &Shape) -> String {
     let mood = if shape.calm { "calm" } else { "wild" };
     let owner = if shape.owner.is_some() { ", with an owner" } else { "" };
+    let story = shape.story.map(|(story, _)| format!(", story {}", story.name())).unwrap_or_default();
     let classes: Vec<&str> = shape.classes.iter().map(|class| class.name()).collect();
-    format!("swarm: {mood}{owner}, end {}, classes {}", shape.end.name(), classes.join(" "))
+    format!("swarm: {mood}{owner}{story}, end {}, classes {}", shape.end.name(), classes.join(" "))
 }
 
 fn timed(at: Time, action: Action) -> Step {

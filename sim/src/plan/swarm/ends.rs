@@ -107,8 +107,9 @@ impl End {
 
 /// The plan as it stands, for what depends on its statements and clocks.
 fn with(plan: &Scenario, steps: &[(Time, Action)]) -> Scenario {
-    let timeline = steps.iter().map(|(at, action)| super::timed(*at, action.clone())).collect();
-    Scenario { timeline, ..plan.clone() }
+    let mut whole = plan.clone();
+    whole.timeline.extend(steps.iter().map(|(at, action)| super::timed(*at, action.clone())));
+    whole
 }
 
 impl Gone {

@@ -2,6 +2,7 @@
 //! often they strike, and how it ends. Each topic draws from a stream of its own.
 
 use super::ends::End;
+use super::stories::Story;
 use crate::plan::draw::Draw;
 use crate::scenario::{
     ClockProfile, DiskProfile, FaultClass, InstanceDecl, NetworkProfile, SafetyDecl, Scenario, SessionDecl,
@@ -22,7 +23,9 @@ pub struct Shape {
     pub calm: bool,
     /// The fault classes it knows.
     pub classes: Vec<FaultClass>,
-    /// First fault not before this.
+    /// How it begins, and when other faults would begin without that.
+    pub story: Option<(Story, Time)>,
+    /// First fault after the story not before this.
     pub from: Time,
     /// Faults are lifted here.
     pub until: Time,
@@ -47,15 +50,27 @@ pub fn draw(scenario: &Scenario, seed: u64) -> (Scenario, Shape) {
     session(&mut plan, &mut stream("session"));
     let mut mood = stream("mood");
     let calm = mood.chance(1, 10);
-    let owner = (!calm && mood.chance(7, 20)).then(|| statements(&mut stream("owner")));
+    let mut beginning = stream("story");
+    let story = if calm { None } else { Story::draw(&mut beginning) };
+    if let Some(story) = story {
+        story.set(&mut plan, scenario.session.witness.clone(), &mut beginning);
+    }
+    let owner = !calm && mood.chance(7, 20) || story.is_some_and(Story::needs_owner);
+    let owner = owner.then(|| statements(&mut stream("owner")));
     hosts(&mut plan, owner.is_some(), &mut stream("hosts"));
     plan.network = network(&mut stream("network"));
     plan.disk = disk(&mut stream("disk"));
     clocks(&mut plan, owner.is_some(), &mut stream("clocks"));
-    plan.workload = Some(workload(&mut stream("workload")));
+    let mut load = workload(&mut stream("workload"));
+    if let Some(story) = story {
+        story.load(&mut load, &mut beginning);
+    }
+    plan.workload = Some(load);
     let mut tempo = stream("tempo");
-    let from = millis(&mut tempo, 1_500, 4_000);
-    let length = if tempo.chance(3, 5) {
+    let start = millis(&mut tempo, 1_500, 4_000);
+    let from = story.map_or(start, |story| story.end(&plan, start));
+    // What a story left behind shows soon, and the run is to stay short.
+    let length = if tempo.chance(3, 5) || story.is_some() {
         millis(&mut tempo, 6_000, 14_000)
     } else {
         millis(&mut tempo, 14_000, 35_000)
@@ -63,6 +78,7 @@ pub fn draw(scenario: &Scenario, seed: u64) -> (Scenario, Shape) {
     let shape = Shape {
         calm,
         classes: classes(&mut stream("classes")),
+        story: story.map(|story| (story, start)),
         from,
         until: from + length,
         every: millis(&mut tempo, 800, 5_000),
